@@ -1,0 +1,94 @@
+# metrics-gateway: `make run` shows it working, `make test` proves it.
+SHELL := /usr/bin/env bash -o pipefail
+.DEFAULT_GOAL := help
+export CGO_ENABLED ?= 0
+
+CLUSTER  ?= local
+NODES    ?= 0
+FUZZTIME ?= 30s
+# What deploy/kustomize runs; the local image carries the same name, so that the manifests apply unchanged.
+IMAGE    ?= $(shell sed -n 's/^ *image: *//p' deploy/kustomize/base/deployment.yaml | head -n 1)
+# The race detector needs cgo and a C compiler.
+GOTEST   := CGO_ENABLED=1 go test -race -shuffle=on
+TOOL     := go tool -modfile
+GOLANGCI := $(TOOL)=hack/tools/golangci-lint/go.mod golangci-lint
+
+##@ The two commands
+
+.PHONY: run
+run: ## Boot a real cluster here, run metrics-gateway on it and show kubectl top, until Ctrl-C (NODES=50 adds simulated nodes; CLUSTER=existing uses $KUBECONFIG)
+	@go run ./hack/cluster up --cluster=$(CLUSTER) --nodes=$(NODES)
+
+.PHONY: test
+test: test-unit fuzz test-integration test-e2e ## Everything: unit tests, fuzzing, integration against a real API server, end to end on a real node
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/metrics-gateway (static)
+	go build -trimpath -buildvcs=auto -ldflags='-s -w' -o bin/ ./cmd/metrics-gateway
+
+.PHONY: image
+image: build ## Pack bin/metrics-gateway.tar, an image that `ctr images import` and `docker load` take
+	go run ./hack/image --binary bin/metrics-gateway --name $(IMAGE) --output bin/metrics-gateway.tar
+
+.PHONY: generate
+generate: ## Regenerate what is generated
+	go generate ./...
+
+.PHONY: clean
+clean: ## Remove build output and whatever a killed local cluster left over
+	rm -rf bin
+	go run ./hack/cluster down
+
+##@ Test
+
+.PHONY: test-unit
+test-unit: ## Unit tests, with the race detector
+	$(GOTEST) $$(go list ./... | grep -v /test/)
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (default 30s)
+	hack/verify/fuzz.sh $(FUZZTIME)
+
+.PHONY: test-integration
+test-integration: ## Integration tests against a real etcd and kube-apiserver
+	assets=$$(go run ./hack/cluster tools) && KUBEBUILDER_ASSETS=$$assets $(GOTEST) -timeout=20m ./test/integration/...
+
+.PHONY: test-e2e
+test-e2e: ## End-to-end tests on the local cluster: a real node and 50 simulated ones
+	go run ./hack/cluster exec --nodes=50 -- env CGO_ENABLED=0 METRICS_GATEWAY_E2E=true go test -count=1 -v -timeout=30m ./test/e2e/...
+
+.PHONY: bench
+bench: ## Go benchmarks of the hot paths, with allocations
+	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+##@ Verify
+
+.PHONY: verify
+verify: verify-format verify-lint verify-modules verify-generated verify-vulnerabilities ## What CI runs beside the tests
+
+.PHONY: verify-format
+verify-format: ## gofmt and goimports would change nothing
+	$(GOLANGCI) fmt --diff ./...
+
+.PHONY: verify-lint
+verify-lint: ## go vet and golangci-lint find nothing
+	go vet ./...
+	$(GOLANGCI) run ./...
+
+.PHONY: verify-modules
+verify-modules: ## Every go.mod is tidy
+	hack/verify/modules.sh
+
+.PHONY: verify-generated
+verify-generated: ## Generated files are up to date
+	hack/verify/generated.sh
+
+.PHONY: verify-vulnerabilities
+verify-vulnerabilities: ## govulncheck finds no vulnerability that is reached
+	hack/verify/vulnerabilities.sh
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
