@@ -1,0 +1,102 @@
+package resource
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/metrics/pkg/apis/metrics"
+	"k8s.io/metrics/pkg/apis/metrics/install"
+	"k8s.io/utils/clock"
+
+	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
+	"github.com/metrics-gateway/metrics-gateway/pkg/store"
+)
+
+// PodLister knows which pods run. Its methods are safe for concurrent use.
+type PodLister interface {
+	Get(namespace, name string) (*objects.Pod, bool)
+	// List returns the pods of a namespace, or of all when it is empty, whose labels the selector matches, in a slice
+	// of the caller's that is sorted by namespace and name.
+	List(namespace string, selector labels.Selector) []*objects.Pod
+	// HasSynced tells whether a pod that is not found does not run.
+	HasSynced() bool
+}
+
+// NodeLister knows which nodes there are. Its methods are safe for concurrent use.
+type NodeLister interface {
+	// Get returns any node of the cluster.
+	Get(name string) (*objects.Node, bool)
+	// List returns those of the nodes that metrics are collected from whose labels the selector matches, in a slice of
+	// the caller's that is sorted by name.
+	List(selector labels.Selector) []*objects.Node
+	// HasSynced tells whether a node that is not found does not exist.
+	HasSynced() bool
+}
+
+// Usage knows what nodes and pods use. It answers false for what it has no complete numbers of. Its methods are safe
+// for concurrent use.
+type Usage interface {
+	Node(name string) (store.NodeUsage, bool)
+	// Pod returns the usage that the named node reported of a pod.
+	Pod(node, namespace, name string) (store.PodUsage, bool)
+}
+
+// Options are what the API group is made of.
+type Options struct {
+	Pods  PodLister
+	Nodes NodeLister
+	Usage Usage
+	// Clock tells how old a sample is that is served. Nil means the system's.
+	Clock clock.PassiveClock
+	// Registerer gets the group's own metric. It may be nil.
+	Registerer prometheus.Registerer
+}
+
+// APIGroup returns metrics.k8s.io with v1 and v1beta1, in this order of preference, for
+// genericapiserver.GenericAPIServer.InstallAPIGroup. Both versions are served from the same storage. It fails when
+// its metric is already registered.
+func APIGroup(options Options) (genericapiserver.APIGroupInfo, error) {
+	if options.Clock == nil {
+		options.Clock = clock.RealClock{}
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return genericapiserver.APIGroupInfo{}, fmt.Errorf("scheme of %s: %w", metrics.GroupName, err)
+	}
+	freshness, err := newFreshness(options.Clock, options.Registerer)
+	if err != nil {
+		return genericapiserver.APIGroupInfo{}, fmt.Errorf("metrics of %s: %w", metrics.GroupName, err)
+	}
+
+	storage := map[string]rest.Storage{
+		"nodes": &nodeStorage{nodes: options.Nodes, usage: options.Usage, freshness: freshness},
+		"pods":  &podStorage{pods: options.Pods, usage: options.Usage, freshness: freshness},
+	}
+	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, scheme, runtime.NewParameterCodec(scheme),
+		serializer.NewCodecFactory(scheme))
+	for _, version := range group.PrioritizedVersions {
+		group.VersionedResourcesStorageMap[version.Version] = storage
+	}
+	return group, nil
+}
+
+// newScheme returns a scheme of the group's types, their versions in order of preference, and of what the generic
+// API server needs beside them: Status, discovery documents and the options of requests.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	metav1.AddToGroupVersion(scheme, metav1.Unversioned)
+	for _, version := range scheme.PrioritizedVersionsForGroup(metrics.GroupName) {
+		err := scheme.AddFieldLabelConversionFunc(version.WithKind("PodMetrics"), convertPodField)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return scheme, nil
+}

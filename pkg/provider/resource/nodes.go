@@ -1,0 +1,117 @@
+package resource
+
+import (
+	"context"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/metrics/pkg/apis/metrics"
+
+	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
+)
+
+// nodeStorage serves NodeMetrics.
+type nodeStorage struct {
+	nodes     NodeLister
+	usage     Usage
+	freshness freshness
+}
+
+var (
+	_ rest.Storage              = (*nodeStorage)(nil)
+	_ rest.Scoper               = (*nodeStorage)(nil)
+	_ rest.SingularNameProvider = (*nodeStorage)(nil)
+	_ rest.Getter               = (*nodeStorage)(nil)
+	_ rest.Lister               = (*nodeStorage)(nil)
+)
+
+// New implements rest.Storage.
+func (*nodeStorage) New() runtime.Object { return &metrics.NodeMetrics{} }
+
+// Destroy implements rest.Storage.
+func (*nodeStorage) Destroy() {}
+
+// NewList implements rest.Lister.
+func (*nodeStorage) NewList() runtime.Object { return &metrics.NodeMetricsList{} }
+
+// NamespaceScoped implements rest.Scoper.
+func (*nodeStorage) NamespaceScoped() bool { return false }
+
+// GetSingularName implements rest.SingularNameProvider. It is empty for the reason given at pods.
+func (*nodeStorage) GetSingularName() string { return "" }
+
+// Get implements rest.Getter.
+func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	node, ok := s.nodes.Get(name)
+	if !ok && !s.nodes.HasSynced() {
+		return nil, errNodesNotSynced()
+	}
+	if !ok {
+		// The singular is metrics-server's, and people search for its messages.
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "node"}, name)
+	}
+	nodeMetrics, ok := s.metrics(node)
+	if !ok {
+		return nil, apierrors.NewNotFound(metrics.Resource("nodemetrics"), name)
+	}
+	s.freshness.observe(nodeMetrics.Timestamp)
+	return &nodeMetrics, nil
+}
+
+// List implements rest.Lister.
+func (s *nodeStorage) List(_ context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	if !s.nodes.HasSynced() {
+		return nil, errNodesNotSynced()
+	}
+	nodes := s.nodes.List(labelSelector(options))
+	if selector := options.FieldSelector; selector != nil && !selector.Empty() {
+		nodes = slices.DeleteFunc(nodes, func(node *objects.Node) bool {
+			return !selector.Matches(fields.Set{fieldName: node.Name})
+		})
+	}
+	items, listMeta, err := page(nodes, options, nodePosition, s.metrics)
+	if err != nil {
+		return nil, err
+	}
+	for i := range items {
+		s.freshness.observe(items[i].Timestamp)
+	}
+	return &metrics.NodeMetricsList{ListMeta: listMeta, Items: items}, nil
+}
+
+// ConvertToTable implements rest.TableConvertor.
+func (*nodeStorage) ConvertToTable(_ context.Context, object, options runtime.Object) (*metav1.Table, error) {
+	return convertToTable(object, options)
+}
+
+// metrics returns the NodeMetrics of a node, or false when there are no numbers of it.
+func (s *nodeStorage) metrics(node *objects.Node) (metrics.NodeMetrics, bool) {
+	usage, ok := s.usage.Node(node.Name)
+	if !ok {
+		return metrics.NodeMetrics{}, false
+	}
+	return metrics.NodeMetrics{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:              node.Name,
+			Labels:            node.Labels,
+			CreationTimestamp: metav1.NewTime(usage.Stored),
+		},
+		Timestamp: timestamp(usage.Time),
+		Window:    metav1.Duration{Duration: usage.Window},
+		Usage:     resourceList(usage.Usage),
+	}, true
+}
+
+func nodePosition(node *objects.Node) position {
+	return position{Name: node.Name}
+}
+
+func errNodesNotSynced() error {
+	return apierrors.NewServiceUnavailable("nodes are not known yet: waiting for the first list from the API server")
+}

@@ -1,0 +1,162 @@
+package resource
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/metrics/pkg/apis/metrics"
+
+	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
+)
+
+// podStorage serves PodMetrics.
+type podStorage struct {
+	pods      PodLister
+	usage     Usage
+	freshness freshness
+}
+
+var (
+	_ rest.Storage              = (*podStorage)(nil)
+	_ rest.Scoper               = (*podStorage)(nil)
+	_ rest.SingularNameProvider = (*podStorage)(nil)
+	_ rest.Getter               = (*podStorage)(nil)
+	_ rest.Lister               = (*podStorage)(nil)
+)
+
+// New implements rest.Storage.
+func (*podStorage) New() runtime.Object { return &metrics.PodMetrics{} }
+
+// Destroy implements rest.Storage.
+func (*podStorage) Destroy() {}
+
+// NewList implements rest.Lister.
+func (*podStorage) NewList() runtime.Object { return &metrics.PodMetricsList{} }
+
+// NamespaceScoped implements rest.Scoper.
+func (*podStorage) NamespaceScoped() bool { return true }
+
+// GetSingularName implements rest.SingularNameProvider. An empty name makes clients guess it from the kind, so that
+// `kubectl get podmetrics` works and "pod" stays the core group's.
+func (*podStorage) GetSingularName() string { return "" }
+
+// Get implements rest.Getter.
+func (s *podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	namespace := genericapirequest.NamespaceValue(ctx)
+	pod, ok := s.pods.Get(namespace, name)
+	if !ok && !s.pods.HasSynced() {
+		return nil, errPodsNotSynced()
+	}
+	if !ok {
+		return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
+	}
+	podMetrics, ok := s.metrics(pod)
+	if !ok {
+		return nil, apierrors.NewNotFound(metrics.Resource("podmetrics"), namespace+"/"+name)
+	}
+	s.freshness.observe(podMetrics.Timestamp)
+	return &podMetrics, nil
+}
+
+// List implements rest.Lister.
+func (s *podStorage) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	if !s.pods.HasSynced() {
+		return nil, errPodsNotSynced()
+	}
+	pods := s.pods.List(genericapirequest.NamespaceValue(ctx), labelSelector(options))
+	if selector := options.FieldSelector; selector != nil && !selector.Empty() {
+		pods = slices.DeleteFunc(pods, func(pod *objects.Pod) bool { return !selector.Matches(podFields{pod}) })
+	}
+	items, listMeta, err := page(pods, options, podPosition, s.metrics)
+	if err != nil {
+		return nil, err
+	}
+	for i := range items {
+		s.freshness.observe(items[i].Timestamp)
+	}
+	return &metrics.PodMetricsList{ListMeta: listMeta, Items: items}, nil
+}
+
+// ConvertToTable implements rest.TableConvertor.
+func (*podStorage) ConvertToTable(_ context.Context, object, options runtime.Object) (*metav1.Table, error) {
+	return convertToTable(object, options)
+}
+
+// metrics returns the PodMetrics of a pod, or false when there are no complete numbers of it.
+func (s *podStorage) metrics(pod *objects.Pod) (metrics.PodMetrics, bool) {
+	usage, ok := s.usage.Pod(pod.Node, pod.Namespace, pod.Name)
+	if !ok {
+		return metrics.PodMetrics{}, false
+	}
+	containers := make([]metrics.ContainerMetrics, len(usage.Containers))
+	for i, container := range usage.Containers {
+		containers[i] = metrics.ContainerMetrics{Name: container.Name, Usage: resourceList(container.Usage)}
+	}
+	return metrics.PodMetrics{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:              pod.Name,
+			Namespace:         pod.Namespace,
+			Labels:            pod.Labels,
+			CreationTimestamp: metav1.NewTime(usage.Stored),
+		},
+		Timestamp:  timestamp(usage.Time),
+		Window:     metav1.Duration{Duration: usage.Window},
+		Containers: containers,
+	}, true
+}
+
+func podPosition(pod *objects.Pod) position {
+	return position{Namespace: pod.Namespace, Name: pod.Name}
+}
+
+func errPodsNotSynced() error {
+	return apierrors.NewServiceUnavailable("pods are not known yet: waiting for the first list from the API server")
+}
+
+// podFields are the fields that a field selector may name. Nodes have only the first two, which the scheme knows.
+type podFields struct{ *objects.Pod }
+
+var _ fields.Fields = podFields{}
+
+const (
+	fieldName      = "metadata.name"
+	fieldNamespace = "metadata.namespace"
+	fieldNode      = "spec.nodeName"
+)
+
+// convertPodField accepts the fields of podFields. Its error is what clients get with 400.
+func convertPodField(label, value string) (string, string, error) {
+	if !(podFields{}).Has(label) {
+		return "", "", fmt.Errorf("%q is not a known field selector: only %q, %q, %q",
+			label, fieldName, fieldNamespace, fieldNode)
+	}
+	return label, value, nil
+}
+
+// Has implements fields.Fields.
+func (podFields) Has(field string) bool {
+	return field == fieldName || field == fieldNamespace || field == fieldNode
+}
+
+// Get implements fields.Fields.
+func (p podFields) Get(field string) string {
+	switch field {
+	case fieldName:
+		return p.Name
+	case fieldNamespace:
+		return p.Namespace
+	case fieldNode:
+		return p.Node
+	default:
+		return ""
+	}
+}
