@@ -178,6 +178,8 @@ func TestFeedLogsEachChangeOfStateOnce(t *testing.T) {
 		}
 		for range 5 {
 			server.watches <- answer{err: apierrors.NewServiceUnavailable("no")}
+			server.watches <- answer{err: apierrors.NewTooManyRequests("no", 0)}
+			server.watches <- answer{err: apierrors.NewResourceExpired("too old")}
 		}
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"cart@node1"}, names(pods)); diff != "" {

@@ -13,14 +13,14 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// source lists and watches one resource and logs when that begins to fail, fails in another way, or works again.
+// source lists and watches one resource and logs when that begins to fail, is forbidden, or works again.
 type source struct {
 	cache.ListWatch
 	resource string
 	client   any
 
-	failing bool
-	reason  metav1.StatusReason
+	failing   bool
+	forbidden bool
 }
 
 // newSource returns the source of a resource. The client is asked only whether it can stream a LIST.
@@ -63,13 +63,16 @@ func (s *source) IsWatchListSemanticsUnSupported() bool {
 }
 
 func (s *source) failed(ctx context.Context, verb string, err error) {
-	reason := apierrors.ReasonForError(err)
-	if ctx.Err() != nil || s.failing && s.reason == reason {
+	if ctx.Err() != nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+		return // Either is routine: the end, or a resource version from which the Reflector starts anew.
+	}
+	forbidden := apierrors.IsForbidden(err)
+	if s.failing && s.forbidden == forbidden {
 		return
 	}
-	s.failing, s.reason = true, reason
+	s.failing, s.forbidden = true, forbidden
 	logger := klog.FromContext(ctx).WithValues("resource", s.resource, "verb", verb)
-	if apierrors.IsForbidden(err) {
+	if forbidden {
 		logger.Error(err, "Not allowed to follow a resource, serving what is known; list and watch must be granted")
 		return
 	}

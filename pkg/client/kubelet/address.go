@@ -39,7 +39,7 @@ func (c *Client) pageURL(node *objects.Node) (u string, pathIgnored bool, err er
 		port = int(node.KubeletPort)
 	}
 	if port < 1 || port > 65535 {
-		return "", false, fmt.Errorf("node status has the kubelet port %d, which is not between 1 and 65535", port)
+		return "", false, fmt.Errorf("kubelet port %d is not between 1 and 65535", port)
 	}
 	path := DefaultPath
 	if isSanePath(node.MetricsPath) {

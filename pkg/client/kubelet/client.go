@@ -60,9 +60,9 @@ type TLSOptions struct {
 
 // Client fetches the pages of kubelets. It is safe for concurrent use.
 //
-// Files are reread: a token within a minute, a client certificate within five minutes or at the next connection,
-// a CA within five minutes (client-go's transport; the last needs its feature ClientsAllowCARotation, which is on
-// by default).
+// Files are reread by client-go: a token every minute, a CA every five minutes (with its feature
+// ClientsAllowCARotation, which is on by default), a client certificate every five minutes and for each new
+// connection. When the certificate has changed all connections are closed, and fetches in flight may fail.
 type Client struct {
 	http              *http.Client
 	scheme            string

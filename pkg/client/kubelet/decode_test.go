@@ -15,7 +15,6 @@ import (
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/store"
 )
@@ -615,7 +614,7 @@ func TestDecodeForgetsEarlierPages(t *testing.T) {
 				page.Keep(func(_, pod string) bool { return pod != "deployment-6d4cf56db6-00012" })
 				want := decodeFresh(after)
 				for range 2 {
-					if diff := cmp.Diff(want, decodeInto(&d, &page, strings.NewReader(after)), cmpopts.EquateEmpty()); diff != "" {
+					if diff := cmp.Diff(want, decodeInto(&d, &page, strings.NewReader(after))); diff != "" {
 						t.Fatalf("outcome differs from that of a fresh page (-fresh +warm):\n%s", diff)
 					}
 				}
