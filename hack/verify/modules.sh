@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 status=0
 for module in $(git ls-files --cached --others --exclude-standard 'go.mod' '*/go.mod'); do
-  (cd "$(dirname "$module")" && go mod tidy -diff) || { echo "$module is not tidy: run 'go mod tidy' in its folder" >&2; status=1; }
+  (cd "$(dirname "$module")" && go mod tidy -diff 2>/dev/null | head -n 20; exit "${PIPESTATUS[0]}") || { echo "$module is not tidy: run 'go mod tidy' in its folder" >&2; status=1; }
 done
 exit $status
