@@ -58,11 +58,11 @@ func decodeFresh(text string) outcome {
 	return decodeInto(new(Decoder), new(Page), strings.NewReader(text))
 }
 
-func readFile(t testing.TB, name string) string {
-	t.Helper()
+func readFile(tb testing.TB, name string) string {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
@@ -172,7 +172,7 @@ func TestDecodeContainers(t *testing.T) {
 	t.Parallel()
 	const labels = `{container="c",namespace="n",pod="p"}`
 	only := func(samples ...store.Sample) []store.ContainerSample {
-		var containers []store.ContainerSample
+		containers := make([]store.ContainerSample, 0, len(samples))
 		for i, s := range samples {
 			containers = append(containers, store.ContainerSample{
 				Namespace: "n", Pod: "p", Container: "c" + strings.Repeat("c", i), Sample: s,

@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -90,15 +89,10 @@ func interrupted(err error, otherwise Reason) *FetchError {
 	}
 }
 
-// isTLS tells whether err came out of a handshake. Most errors of crypto/tls have no type of their own, only
+// isTLS tells whether err came out of a handshake. Most errors of crypto/tls have no type that is exported, only
 // their prefix.
 func isTLS(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		alert        tls.AlertError
-	)
-	return errors.As(err, &verification) || errors.As(err, &alert) ||
-		errors.Is(err, http.ErrSchemeMismatch) || strings.Contains(err.Error(), "tls: ")
+	return errors.Is(err, http.ErrSchemeMismatch) || strings.Contains(err.Error(), "tls: ")
 }
 
 // remedyTLS names the next step for the errors that users meet most.
@@ -107,7 +101,7 @@ func remedyTLS(err error) string {
 		authority x509.UnknownAuthorityError
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
-		alert     tls.AlertError
+		alert     *net.OpError
 	)
 	switch {
 	case errors.As(err, &authority):
@@ -116,8 +110,8 @@ func remedyTLS(err error) string {
 		return ": issue kubelet serving certificates that name this address (serverTLSBootstrap of the kubelet), or put a type that they name first in --kubelet-preferred-address-types"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return ": renew the kubelet's serving certificate, and compare the clocks"
-	case errors.As(err, &alert):
-		return ": the kubelet did not accept the handshake, check --kubelet-client-certificate"
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return ": the kubelet ended the handshake, check --kubelet-client-certificate"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return ": the port does not speak TLS, check --kubelet-port"
 	default:

@@ -202,9 +202,10 @@ func apply(s *store.Sample, family family, timestamp *int64, value float64) {
 }
 
 // seeds are whole pages, and a page without comments with one thing changed throughout.
-func seeds(t testing.TB) []string {
-	whole := regexp.MustCompile("(?m)^#.*\n").ReplaceAllString(readFile(t, "swap.txt"), "")
-	seeds := []string{whole, readFile(t, "coredns.txt"), writePage(3), "", "<html></html>\n"}
+func seeds(tb testing.TB) []string {
+	tb.Helper()
+	whole := regexp.MustCompile("(?m)^#.*\n").ReplaceAllString(readFile(tb, "swap.txt"), "")
+	seeds := []string{whole, readFile(tb, "coredns.txt"), writePage(3), "", "<html></html>\n"}
 	for _, change := range [][2]string{
 		{`container="app",`, ``}, {`namespace="shop",`, ``}, {`,pod="cart-0"`, ``}, // labels dropped
 		{`container="app",namespace="shop"`, `namespace="shop",container="app"`}, // reordered
