@@ -1,0 +1,222 @@
+package app
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// Feature gates belong to the process, so these tests do not run in parallel.
+
+// parse returns the options that a command line sets.
+func parse(t *testing.T, args ...string) *options {
+	t.Helper()
+	o, err := newOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newCommand(o, os.Stdout).ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestEveryFlagOfMetricsServerIsAcceptedWithItsDefault(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "metrics-server-flags.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := newOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := newCommand(o, os.Stdout)
+	for line := range strings.Lines(string(text)) {
+		name, want, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == "" || name == "#" {
+			continue
+		}
+		for _, name := range []string{name, strings.ReplaceAll(name, "-", "_")} {
+			registered := command.Flags().Lookup(name)
+			switch {
+			case registered == nil:
+				t.Errorf("--%s is not accepted", name)
+				continue
+			case want != "" && registered.DefValue != want,
+				want == "" && !slices.Contains([]string{"", "0", "0s", "false", "[]", "<nil>"}, registered.DefValue):
+				t.Errorf("--%s has default %q, want %q", name, registered.DefValue, want)
+			}
+			if err := setDefault(registered); err != nil {
+				t.Errorf("--%s=%s: %v", name, registered.DefValue, err)
+			}
+		}
+	}
+	if l := command.Flags().ShorthandLookup("l"); l == nil || l.Name != "node-selector" {
+		t.Error("-l is not --node-selector")
+	}
+	if errs := o.validate(); len(errs) > 0 {
+		t.Errorf("defaults are not valid: %v", errs)
+	}
+}
+
+// setDefault gives a flag its own default, as a command line would.
+func setDefault(f *pflag.Flag) error {
+	value := f.DefValue
+	if slices.Contains([]string{"[]", "<nil>", ""}, value) {
+		return nil // What stands for nothing is not written so.
+	}
+	return f.Value.Set(strings.Trim(value, "[]"))
+}
+
+func TestHelp(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if code := Run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || stderr.String() != "" {
+		t.Errorf("exit code %d, stderr %q, want 0 and none", code, stderr.String())
+	}
+	golden := filepath.Join("testdata", "help.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(stdout.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), stdout.String()); diff != "" {
+		t.Errorf("unexpected help, -update writes it (-want +got):\n%s", diff)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	const plain = "--deprecated-kubelet-completely-insecure"
+	tests := map[string]struct {
+		args []string
+		want []string
+	}{
+		"no flags": {},
+		"the flags of metrics-server's manifest": {
+			args: []string{"--cert-dir=/tmp", "--secure-port=10250", "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+				"--kubelet-use-node-status-port", "--metric-resolution=15s"},
+		},
+		"O1 a timeout of nine tenths of the resolution": {
+			args: []string{"--metric-resolution=10s", "--kubelet-request-timeout=9s"},
+		},
+		"O1 a timeout as long as the resolution": {
+			args: []string{"--metric-resolution=10s", "--kubelet-request-timeout=10s"},
+			want: []string{"metric-resolution should be larger than kubelet-request-timeout, but metric-resolution value 10s kubelet-request-timeout value 10s provided"},
+		},
+		"a resolution below 10s": {
+			args: []string{"--metric-resolution=9s", "--kubelet-request-timeout=1s"},
+			want: []string{"metric-resolution should be a time duration at least 10s, but value 9s provided"},
+		},
+		"a timeout that is not positive": {
+			args: []string{"--kubelet-request-timeout=0"},
+			want: []string{"kubelet-request-timeout should be positive"},
+		},
+		"a maximum age of two resolutions": {
+			args: []string{"--metric-resolution=15s", "--metric-max-age=30s"},
+		},
+		"a maximum age below two resolutions": {
+			args: []string{"--metric-resolution=15s", "--metric-max-age=29s"},
+			want: []string{"metric-max-age should be at least two times metric-resolution, but metric-max-age value 29s metric-resolution value 15s provided"},
+		},
+		"O2 an authority for certificates that are not verified": {
+			args: []string{"--kubelet-certificate-authority=a", "--kubelet-insecure-tls"},
+			want: []string{"cannot use both --kubelet-certificate-authority and --kubelet-insecure-tls"},
+		},
+		"O2 a client certificate over plain HTTP": {
+			args: []string{"--kubelet-client-certificate=a", "--kubelet-client-key=b", plain},
+			want: []string{
+				"cannot use both --kubelet-client-key and --deprecated-kubelet-completely-insecure",
+				"cannot use both --kubelet-client-certificate and --deprecated-kubelet-completely-insecure",
+			},
+		},
+		"O2 a key alone over plain HTTP": {
+			args: []string{"--kubelet-client-key=b", plain},
+			want: []string{
+				"cannot use both --kubelet-client-key and --deprecated-kubelet-completely-insecure",
+				"need both --kubelet-client-key and --kubelet-client-certificate",
+			},
+		},
+		"O2 a client certificate alone over plain HTTP": {
+			args: []string{"--kubelet-client-certificate=a", plain},
+			want: []string{
+				"cannot use both --kubelet-client-certificate and --deprecated-kubelet-completely-insecure",
+				"need both --kubelet-client-key and --kubelet-client-certificate",
+			},
+		},
+		"O2 insecure TLS over plain HTTP": {
+			args: []string{"--kubelet-insecure-tls", plain},
+			want: []string{"cannot use both --kubelet-insecure-tls and --deprecated-kubelet-completely-insecure"},
+		},
+		"O2 an authority over plain HTTP": {
+			args: []string{"--kubelet-certificate-authority=a", plain},
+			want: []string{"cannot use both --kubelet-certificate-authority and --deprecated-kubelet-completely-insecure"},
+		},
+		"a client certificate without its key": {
+			args: []string{"--kubelet-client-certificate=a"},
+			want: []string{"need both --kubelet-client-key and --kubelet-client-certificate"},
+		},
+		"a kubelet port that is none": {
+			args: []string{"--kubelet-port=65536"},
+			want: []string{"kubelet-port should be between 1 and 65535, but value 65536 provided"},
+		},
+		"an address type that no node has": {
+			args: []string{"--kubelet-preferred-address-types=InternalIP,internalip"},
+			want: []string{`kubelet-preferred-address-types should name only Hostname, InternalDNS, InternalIP, ExternalDNS, ExternalIP, but value "internalip" provided`},
+		},
+		"a selector of sets": {
+			args: []string{"-l", "kubernetes.io/os in (linux),!virtual"},
+		},
+		"a selector that does not parse": {
+			args: []string{"--node-selector=a=b=c"},
+			want: []string{`node-selector "a=b=c": found '=', expected: ',' or 'end of string'`},
+		},
+		"errors of every group of flags": {
+			args: []string{"--max-requests-inflight=-1", "--request-timeout=0", "--secure-port=0", "--tls-min-version=VersionTLS09",
+				"--tls-cipher-suites=ROT13", "--tls-cert-file=a", "--requestheader-username-headers= ", "--audit-log-path=-", "--audit-log-maxage=-1"},
+			want: []string{
+				"--max-requests-inflight can not be negative value",
+				"--request-timeout can not be zero",
+				"--secure-port 0 must be between 1 and 65535, inclusive. It cannot be turned off with 0",
+				`tls-cipher-suites: Cipher suite ROT13 not supported or doesn't exist`,
+				`tls-min-version: unknown tls version "VersionTLS09"`,
+				"need both --tls-cert-file and --tls-private-key-file",
+				`empty value in "requestheader-username-headers"`,
+				"--audit-log-maxage -1 can't be a negative number",
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			errs := parse(t, test.args...).validate()
+			got := make([]string, 0, len(errs))
+			for _, err := range errs {
+				got = append(got, err.Error())
+			}
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("unexpected errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMaxAgeIsThreeResolutionsByDefault(t *testing.T) {
+	if got := parse(t, "--metric-resolution=15s").maxAge(); got != 45*time.Second {
+		t.Errorf("maximum age %v, want 45s", got)
+	}
+	if got := parse(t, "--metric-max-age=5m").maxAge(); got != 5*time.Minute {
+		t.Errorf("maximum age %v, want 5m", got)
+	}
+}
