@@ -134,7 +134,7 @@ func TestFetch(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := seen{
-			Method: "GET", URI: "/metrics/resource", Accept: "text/plain;version=0.0.4", AcceptEncoding: "gzip",
+			Method: "GET", URI: "/metrics/resource", AcceptEncoding: "gzip",
 			Authorization: "Bearer secret", Agent: "metrics-gateway/v1", Major: 2,
 		}
 		if diff := cmp.Diff(want, <-requests); diff != "" {
