@@ -7,11 +7,12 @@ import (
 )
 
 const (
-	// firstSpread is the time over which the first scrapes of many nodes are spread.
-	firstSpread = 500 * time.Millisecond
+	// firstSpread is the time over which the first scrapes of many nodes are spread. It can be short, since the slots
+	// bound how many there are at any moment.
+	firstSpread = 200 * time.Millisecond
 
-	// secondDelay is the time from the first success to the next scrape. The kubelet samples every 10 seconds
-	// (cAdvisor's housekeeping interval); sooner, the page would be the same.
+	// secondDelay is the time from the first success to the next scrape. The kubelet samples every 10 seconds at
+	// best (cAdvisor's housekeeping interval, to which it adds up to as much again); sooner, the page would be the same.
 	secondDelay = 10*time.Second + 500*time.Millisecond
 
 	// backoffAfter is the number of failures in a row from which a node skips times on its grid. Fewer are what

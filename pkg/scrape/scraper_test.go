@@ -42,7 +42,7 @@ func TestScheduleOfANode(t *testing.T) {
 					if len(got) < 4 {
 						t.Fatalf("only %d requests in %s", len(got), 5*resolution)
 					}
-					if got[0] > 500*time.Millisecond {
+					if got[0] > firstSpread {
 						t.Errorf("first request after %s", got[0])
 					}
 					if want := got[0] + 10500*time.Millisecond; got[1] != want {
