@@ -40,6 +40,7 @@ func TestUsage(t *testing.T) {
 	// within gives a container's usage time to settle and compares it with a tolerance.
 	within := func(pod string, resource corev1.ResourceName, want, tolerance int64) func(t *testing.T) {
 		return func(t *testing.T) {
+			t.Helper()
 			eventually(t, 90*time.Second, func() error {
 				read, err := c.metrics.MetricsV1beta1().PodMetricses(namespace).Get(t.Context(), pod, metav1.GetOptions{})
 				if err != nil {
@@ -59,6 +60,7 @@ func TestUsage(t *testing.T) {
 	}
 	containers := func(pod, want string) func(t *testing.T) {
 		return func(t *testing.T) {
+			t.Helper()
 			eventually(t, 90*time.Second, func() error {
 				read, err := c.metrics.MetricsV1().PodMetricses(namespace).Get(t.Context(), pod, metav1.GetOptions{})
 				if err != nil {
