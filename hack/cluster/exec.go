@@ -39,7 +39,7 @@ func execute(ctx context.Context, args []string, out *progress.Printer) (err err
 		return err
 	}
 	running, c, err := cluster.Start(ctx, o)
-	defer func() { err = stop(c, err, out) }()
+	defer func() { err = stop(ctx, c, err, out) }()
 	if err != nil {
 		return err
 	}

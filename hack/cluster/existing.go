@@ -53,7 +53,7 @@ func existing(ctx context.Context, gatewayArgs []string, out *progress.Printer) 
 	defer cancel(nil)
 	group := process.NewGroup(process.NewSpawner(), dir.Logs(), dir.Records(), cancel)
 	defer func() {
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			logs, saveErr := dir.SaveLogs()
 			out.Printf("logs saved in %s", logs)
 			err = errors.Join(err, saveErr)

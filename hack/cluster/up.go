@@ -43,7 +43,7 @@ func up(ctx context.Context, args []string, out *progress.Printer) (err error) {
 		return err
 	}
 	running, c, err := cluster.Start(ctx, o)
-	defer func() { err = stop(c, err, out) }()
+	defer func() { err = stop(ctx, c, err, out) }()
 	if err != nil {
 		return err
 	}
@@ -102,9 +102,9 @@ func nextSteps(c *cluster.Cluster) string {
 	return s.String()
 }
 
-// stop stops the cluster. After a failure it saves the logs and says where.
-func stop(c *cluster.Cluster, failure error, out *progress.Printer) error {
-	if failure != nil {
+// stop stops the cluster. After a failure that is not an interruption it saves the logs and says where.
+func stop(ctx context.Context, c *cluster.Cluster, failure error, out *progress.Printer) error {
+	if failure != nil && ctx.Err() == nil {
 		logs, err := c.SaveLogs()
 		if err != nil {
 			failure = errors.Join(failure, err)

@@ -20,8 +20,8 @@ func TestHPA(t *testing.T) {
 	const (
 		name    = "web"
 		maximum = int32(4)
-		// Whatever replica a request reaches burns workMillicores of the 100 that it requests for the next two seconds. With
-		// requests coming faster than that every replica is kept at 80%, against a target of 50%.
+		// Each of the clients has workMillicores burnt by some replica for two seconds and pauses: together 256m, which is
+		// 256% of what one replica requests and 64% of what four do, against a target of 50%.
 		clients        = 4
 		workMillicores = 80
 		pause          = 500 * time.Millisecond

@@ -223,15 +223,12 @@ func (c *Cluster) importImages(ctx context.Context, runtime *node.Node) error {
 	if err != nil {
 		return err
 	}
-	packages := []string{"./hack/cluster/testapps/pause", "./hack/cluster/testapps/burn"}
-	names := []string{node.SandboxImage, BurnImage}
 	c.BurnImage = BurnImage
-	if o.Gateway {
-		if c.GatewayImage, err = gateway.ImageName(o.Repository); err != nil {
-			return err
-		}
-		packages, names = append(packages, gateway.Package), append(names, c.GatewayImage)
+	if c.GatewayImage, err = gateway.ImageName(o.Repository); err != nil {
+		return err
 	}
+	packages := []string{"./hack/cluster/testapps/pause", "./hack/cluster/testapps/burn", gateway.Package}
+	names := []string{node.SandboxImage, c.BurnImage, c.GatewayImage}
 	return o.Out.Step(ctx, "building images", func(ctx context.Context) error {
 		programs, err := toolchain.Programs(ctx, o.Repository, o.Cache, o.Out, packages...)
 		if err != nil {

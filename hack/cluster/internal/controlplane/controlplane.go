@@ -253,6 +253,9 @@ func (c *ControlPlane) controllerManagerArgs(o Options) []string {
 		"--bind-address=" + o.Address.String(),
 		"--secure-port=" + strconv.Itoa(o.Ports.ControllerManager),
 		"--leader-elect=false",
+		// The usual 20 a second make the first workload wait until the accounts of all controllers are there.
+		"--kube-api-qps=200",
+		"--kube-api-burst=400",
 		// Made at start, by default in /usr.
 		"--flex-volume-plugin-dir=" + c.path("volume-plugins"),
 		"--use-service-account-credentials",
