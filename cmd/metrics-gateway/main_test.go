@@ -56,7 +56,7 @@ func TestBadInputIsOneLineAnErrorAndExitCode1(t *testing.T) {
 			args: []string{"--metric-resolution=often"},
 			want: []string{`metrics-gateway: invalid argument "often" for "--metric-resolution" flag: time: invalid duration "often"; metrics-gateway --help lists the flags`},
 		},
-		"errors of several groups": {
+		"(12.14) errors of several groups": {
 			args: []string{"--metric-resolution=1s", "--kubelet-request-timeout=0", "--feature-gates=None=true", "--logging-format=xml",
 				"--strict-transport-security-directives=a,b"},
 			want: []string{

@@ -105,6 +105,7 @@ func TestNodesOnChange(t *testing.T) {
 	}
 }
 
+// A5: the server's own node selector.
 func TestNodeSelectorAppliesToListAndNotToGet(t *testing.T) {
 	t.Parallel()
 	selector, err := labels.Parse("skipKey!=skipValue")

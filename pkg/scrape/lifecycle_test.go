@@ -17,6 +17,7 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
 )
 
+// (12.16) Series go with their node.
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

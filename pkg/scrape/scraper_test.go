@@ -23,6 +23,7 @@ func gaps(requests []time.Duration) []time.Duration {
 	return gaps
 }
 
+// (12.22) A node is scraped at once and again after about ten seconds, whatever the resolution.
 func TestScheduleOfANode(t *testing.T) {
 	t.Parallel()
 	for _, resolution := range []time.Duration{10 * time.Second, 15 * time.Second, time.Minute} {
@@ -151,6 +152,7 @@ func TestHangingKubelets(t *testing.T) {
 	}
 }
 
+// (12.3) Concurrency is bounded.
 func TestSlotsBoundTheRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	const answerTime = 900 * time.Millisecond // Less than slotHold.
@@ -189,7 +191,7 @@ func TestSlotsBoundTheRequestsInFlight(t *testing.T) {
 	}
 }
 
-// TestBackoff measures the gaps between requests to a node that fails, in resolutions.
+// TestBackoff measures the gaps between requests to a node that fails, in resolutions (12.19).
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	const resolution = 15 * time.Second

@@ -18,6 +18,7 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/pkg/store"
 )
 
+// (12.10) Only the pods that the API server places on a node are stored.
 func TestForeignPods(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -56,6 +57,29 @@ func TestForeignPods(t *testing.T) {
 		time.Sleep(time.Minute)
 		if said := lines.take(); len(said) != 1 {
 			t.Errorf("want one line when it begins again, got %q", said)
+		}
+	})
+}
+
+// (12.6, 12.7) A failed scrape stores nothing and drops nothing, that of a page with the kubelet's own error included.
+func TestFailedScrapesLeaveWhatIsStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		s := New(c, c, c, Options{Resolution: 15 * time.Second})
+		s.Set(readyNode("node"))
+		defer run(t, s)()
+		time.Sleep(time.Minute)
+		stored, requests := c.done(), len(c.requested("node"))
+
+		c.answer("node", fails(kubelet.ReasonKubeletError))
+		time.Sleep(5 * time.Minute)
+		if diff := cmp.Diff(stored, c.done()); diff != "" {
+			t.Errorf("stored and dropped (-before +after):\n%s", diff)
+		}
+		failed := float64(len(c.requested("node")) - requests)
+		if got := testutil.ToFloat64(s.metrics.failures.WithLabelValues("kubelet_error")); got == 0 || got != failed {
+			t.Errorf("failures: want %v, got %v", failed, got)
 		}
 	})
 }
@@ -119,12 +143,12 @@ func TestLogOfTransitions(t *testing.T) {
 		verbosity int
 		stages    []stage
 	}{
-		"fails and recovers": {0, []stage{
+		"(12.19) fails and recovers": {0, []stage{
 			{works, true, nil},
 			{fails(kubelet.ReasonTLS), true, []string{`"reason"="tls"`}},
 			{works, true, []string{"again"}},
 		}},
-		"fails for another reason": {0, []stage{
+		"(12.19) fails for another reason": {0, []stage{
 			{fails(kubelet.ReasonConnection), true, []string{`"reason"="connection"`}},
 			{fails(kubelet.ReasonForbidden), true, []string{`"reason"="forbidden"`}},
 			{unknown, true, []string{`"reason"="other"`}},

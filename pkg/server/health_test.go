@@ -15,17 +15,17 @@ func TestStorageReadyWaitsForABoundedTimeAndNeverGoesBack(t *testing.T) {
 		after  []time.Duration
 		want   []string // the error of each check
 	}{
-		"ready with the first metrics": {
+		"H2 ready with the first metrics": {
 			stored: []bool{false, true},
 			after:  []time.Duration{0, time.Second},
 			want:   []string{"no metrics to serve", ""},
 		},
-		"stays ready when the metrics are gone": {
+		"(12.15) stays ready when the metrics are gone": {
 			stored: []bool{true, false},
 			after:  []time.Duration{0, time.Second},
 			want:   []string{"", ""},
 		},
-		"ready without metrics when the time is over": {
+		"(12.15) ready without metrics when the time is over": {
 			stored: []bool{false, false, false},
 			after:  []time.Duration{0, firstMetricsTimeout - time.Nanosecond, time.Nanosecond},
 			want:   []string{"no metrics to serve", "no metrics to serve", ""},

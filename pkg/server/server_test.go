@@ -196,6 +196,7 @@ func TestTheWaitForTheCachesIsBounded(t *testing.T) {
 	})
 }
 
+// (12.14) The flag --profiling ends here.
 func TestProfilingIsServedOnlyWhenAskedFor(t *testing.T) {
 	t.Parallel()
 	for profiling, want := range map[bool]int{true: http.StatusOK, false: http.StatusNotFound} {

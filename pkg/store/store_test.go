@@ -59,6 +59,26 @@ func TestRules(t *testing.T) {
 			{batch: podBatch(sample(20, 10*core, mebi)), pod: podOf(0, c1(usage(20, 20*time.Second, core/2, mebi)))},
 			{batch: podBatch(sample(40, 40*core, mebi)), pod: podOf(0, c1(usage(40, 40*time.Second, core, mebi)))},
 		},
+		"(12.4) a container whose counter went back hides its pod until all have a value": {
+			{batch: podBatch(sample(100, 10*core, mebi), sample(100, 10*core, mebi))},
+			{
+				batch: podBatch(sample(110, 20*core, mebi), sample(110, 20*core, mebi)),
+				pod:   podOf(0, c1(usage(110, 10*time.Second, core, mebi)), c2(usage(110, 10*time.Second, core, mebi))),
+			},
+			{batch: podBatch(sample(120, 30*core, mebi), sample(120, 5*core, mebi))},
+			{
+				batch: podBatch(sample(130, 40*core, mebi), sample(130, 15*core, mebi)),
+				pod:   podOf(0, c1(usage(130, 10*time.Second, core, mebi)), c2(usage(130, 10*time.Second, core, mebi))),
+			},
+		},
+		"(12.4) a container whose start went back hides its pod until all have a value": {
+			{batch: podBatch(sample(100, 10*core, mebi), sample(100, 10*core, mebi))},
+			{batch: podBatch(sample(110, 20*core, mebi), started(-5, sample(110, 20*core, mebi)))},
+			{
+				batch: podBatch(sample(120, 30*core, mebi), started(-5, sample(120, 30*core, mebi))),
+				pod:   podOf(0, c1(usage(120, 10*time.Second, core, mebi)), c2(usage(120, 10*time.Second, core, mebi))),
+			},
+		},
 		"(12.5) a container without memory that started a resolution ago is left out alone": {
 			{batch: podBatch(sample(100, 10*core, mebi), sample(90, core, 0))},
 			{
@@ -162,7 +182,7 @@ func TestRules(t *testing.T) {
 				pod:   podOf(0, c1(usage(20, 10*time.Second, core, 1))),
 			},
 		},
-		"swap is served where the kubelet reports it": {
+		"(12.20) swap is served where the kubelet reports it": {
 			{batch: podBatch(sample(100, 10*core, mebi), sample(100, 10*core, mebi))},
 			{
 				batch: podBatch(
@@ -224,7 +244,7 @@ func TestPodsOfANode(t *testing.T) {
 		want           *PodUsage
 	}{
 		"first":                              {"a", "a", pod(container10s("x", core))},
-		"its containers are sorted":          {"a", "b", pod(container10s("y", 2*core), container10s("z", 4*core))},
+		"(12.9) its containers are sorted":   {"a", "b", pod(container10s("y", 2*core), container10s("z", 4*core))},
 		"same name in the next namespace":    {"b", "a", pod(container10s("x", 3*core))},
 		"seen once":                          {"a", "new", nil},
 		"gone":                               {"a", "gone", nil},
@@ -242,6 +262,39 @@ func TestPodsOfANode(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// (12.6) A failed scrape brings no batch, only time passes.
+func TestFailedScrapesLeaveWhatIsServed(t *testing.T) {
+	t.Parallel()
+	clk := clocktesting.NewFakePassiveClock(time.UnixMilli(epoch))
+	s := New(Options{Resolution: time.Minute, Clock: clk})
+	for i := range int64(2) {
+		both := sample(100+10*i, uint64(10+10*i)*core, mebi)
+		s.Update("node1", &Batch{Node: both, Containers: podBatch(both).Containers})
+	}
+	served := usage(110, 10*time.Second, core, mebi)
+	wantNode := NodeUsage{Usage: served, Stored: clk.Now()}
+	wantPod := *podOf(0, c1(served))
+	wantPod.Stored = clk.Now()
+
+	clk.SetTime(clk.Now().Add(3 * time.Minute))
+	node, _ := s.Node("node1")
+	if diff := cmp.Diff(wantNode, node); diff != "" {
+		t.Errorf("node at the maximum age (-want +got):\n%s", diff)
+	}
+	pod, _ := s.Pod("node1", "ns1", "pod1")
+	if diff := cmp.Diff(wantPod, pod); diff != "" {
+		t.Errorf("pod at the maximum age (-want +got):\n%s", diff)
+	}
+
+	clk.SetTime(clk.Now().Add(time.Nanosecond))
+	if node, ok := s.Node("node1"); ok {
+		t.Errorf("node beyond the maximum age: %+v", node)
+	}
+	if pod, ok := s.Pod("node1", "ns1", "pod1"); ok {
+		t.Errorf("pod beyond the maximum age: %+v", pod)
 	}
 }
 

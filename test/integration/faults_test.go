@@ -81,6 +81,7 @@ func TestFaultyKubeletsHarmNobodyElse(t *testing.T) {
 	g := b.startGateway(t)
 	client := b.metricsClient(t, g)
 	all := append(slices.Collect(maps.Values(faulty)), healthy)
+	// (12.22) First metrics come within 12 seconds.
 	took := g.waitForPods(t.Context(), client, all...)
 	t.Logf("first metrics came %v after the start", took)
 	if took > 12*time.Second {

@@ -35,14 +35,14 @@ func TestInheritedFlagsTakeEffect(t *testing.T) {
 	g.waitServing()
 	client := insecure(nil)
 
-	t.Run("profiling and always allowed paths", func(t *testing.T) {
+	t.Run("(12.14) profiling and always allowed paths", func(t *testing.T) {
 		for path, want := range map[string]int{"/debug/pprof/": 404, "/debug/flags": 404, "/metrics": 200, "/apis": 403} {
 			if got, _, err := g.status(client, path, nil); err != nil || got != want {
 				t.Errorf("GET %s: status %d, error %v, want %d", path, got, err, want)
 			}
 		}
 	})
-	t.Run("debug socket and contention profiling", func(t *testing.T) {
+	t.Run("(12.14) debug socket and contention profiling", func(t *testing.T) {
 		local := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		}}}

@@ -164,7 +164,11 @@ func TestValidate(t *testing.T) {
 			args: []string{"--kubelet-certificate-authority=a", plain},
 			want: []string{"cannot use both --kubelet-certificate-authority and --deprecated-kubelet-completely-insecure"},
 		},
-		"a client certificate without its key": {
+		"O2 a client key without its certificate": {
+			args: []string{"--kubelet-client-key=b"},
+			want: []string{"need both --kubelet-client-key and --kubelet-client-certificate"},
+		},
+		"O2 a client certificate without its key": {
 			args: []string{"--kubelet-client-certificate=a"},
 			want: []string{"need both --kubelet-client-key and --kubelet-client-certificate"},
 		},
@@ -183,7 +187,7 @@ func TestValidate(t *testing.T) {
 			args: []string{"--node-selector=a=b=c"},
 			want: []string{`node-selector "a=b=c": found '=', expected: ',' or 'end of string'`},
 		},
-		"errors of every group of flags": {
+		"(12.14) errors of every group of flags": {
 			args: []string{"--max-requests-inflight=-1", "--request-timeout=0", "--secure-port=0", "--tls-min-version=VersionTLS09",
 				"--tls-cipher-suites=ROT13", "--tls-cert-file=a", "--requestheader-username-headers= ", "--audit-log-path=-", "--audit-log-maxage=-1"},
 			want: []string{

@@ -165,6 +165,7 @@ func TestFetchReusesConnectionsOfHTTP1(t *testing.T) {
 	}
 }
 
+// D12: the annotation metrics.k8s.io/resource-metrics-path of a Node.
 func TestD12FetchUsesThePathOfTheNode(t *testing.T) {
 	t.Parallel()
 	paths := make(chan string, 2)
@@ -196,9 +197,10 @@ metrics_gateway_kubelet_ignored_paths_total 1
 	}
 }
 
+// What is skipped is counted, as (12.1, 12.2, 12.3) promise.
 func TestFetchCountsWhatItReadsAndSkips(t *testing.T) {
 	t.Parallel()
-	page := goodPage + "container_cpu_usage_seconds_total 1\nnode_memory_working_set_bytes NaN\nnode_swap_usage_bytes NaN\n"
+	page := goodPage + "container_cpu_usage_seconds_total 1\nnode_cpu_usage_seconds_total one\nnode_memory_working_set_bytes NaN\nnode_swap_usage_bytes NaN\n"
 	k := startKubelet(t, serve(page))
 	registry := prometheus.NewPedanticRegistry()
 	config := configure(k.base())
@@ -215,7 +217,7 @@ metrics_gateway_kubelet_page_bytes_total %d
 # TYPE metrics_gateway_kubelet_skipped_lines_total counter
 metrics_gateway_kubelet_skipped_lines_total{reason="labels"} 1
 metrics_gateway_kubelet_skipped_lines_total{reason="long_line"} 0
-metrics_gateway_kubelet_skipped_lines_total{reason="syntax"} 0
+metrics_gateway_kubelet_skipped_lines_total{reason="syntax"} 1
 metrics_gateway_kubelet_skipped_lines_total{reason="timestamp"} 0
 metrics_gateway_kubelet_skipped_lines_total{reason="value"} 2
 `, len(page))), "metrics_gateway_kubelet_page_bytes_total", "metrics_gateway_kubelet_skipped_lines_total")
@@ -332,21 +334,21 @@ func TestFetchFails(t *testing.T) {
 			},
 			want: ReasonTruncated,
 		},
-		"a gigabyte":              {handler: flood, want: ReasonTooLarge, text: "page has more than 16777216 bytes"},
-		"a gigabyte over HTTP/1":  {handler: flood, options: []func(*httptest.Server){http1}, want: ReasonTooLarge},
-		"a gzip bomb":             {handler: bomb, want: ReasonTooLarge},
-		"too many containers":     {handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, containers(MaxContainers+1)) }, want: ReasonTooLarge, text: "page has more than 16384 containers"},
-		"headers without end":     {handler: manyHeaders, want: ReasonConnection},
-		"headers without end, H1": {handler: manyHeaders, options: []func(*httptest.Server){http1}, want: ReasonConnection},
-		"HTML":                    {handler: serve("<html>\n</html>\n"), want: ReasonNotMetrics, text: "page has no usable sample"},
-		"an empty page":           {handler: serve(""), want: ReasonNotMetrics},
-		"the kubelet's own error": {handler: serve("resource_scrape_error 1\nscrape_error 1\n"), want: ReasonKubeletError, text: "resource_scrape_error 1"},
-		"401":                     {handler: status(401), want: ReasonUnauthorized, text: "kubelet answered 401 Unauthorized"},
-		"403":                     {handler: status(403), want: ReasonForbidden, text: "kubelet answered 403 Forbidden: the gateway's identity needs get on nodes/metrics"},
-		"404":                     {handler: status(404), want: ReasonStatus, text: "kubelet answered 404 Not Found"},
-		"500":                     {handler: status(500), want: ReasonStatus, text: "kubelet answered 500 Internal Server Error"},
-		"a status of its own":     {handler: status(599), want: ReasonStatus, text: "kubelet answered 599"},
-		"another success":         {handler: status(206), want: ReasonStatus, text: "kubelet answered 206 Partial Content"},
+		"a gigabyte":                       {handler: flood, want: ReasonTooLarge, text: "page has more than 16777216 bytes"},
+		"a gigabyte over HTTP/1":           {handler: flood, options: []func(*httptest.Server){http1}, want: ReasonTooLarge},
+		"a gzip bomb":                      {handler: bomb, want: ReasonTooLarge},
+		"too many containers":              {handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, containers(MaxContainers+1)) }, want: ReasonTooLarge, text: "page has more than 16384 containers"},
+		"headers without end":              {handler: manyHeaders, want: ReasonConnection},
+		"headers without end, over HTTP/1": {handler: manyHeaders, options: []func(*httptest.Server){http1}, want: ReasonConnection},
+		"HTML":                             {handler: serve("<html>\n</html>\n"), want: ReasonNotMetrics, text: "page has no usable sample"},
+		"an empty page":                    {handler: serve(""), want: ReasonNotMetrics},
+		"(12.7) the kubelet's own error":   {handler: serve("resource_scrape_error 1\nscrape_error 1\n"), want: ReasonKubeletError, text: "resource_scrape_error 1"},
+		"401":                              {handler: status(401), want: ReasonUnauthorized, text: "kubelet answered 401 Unauthorized"},
+		"403":                              {handler: status(403), want: ReasonForbidden, text: "kubelet answered 403 Forbidden: the gateway's identity needs get on nodes/metrics"},
+		"404":                              {handler: status(404), want: ReasonStatus, text: "kubelet answered 404 Not Found"},
+		"500":                              {handler: status(500), want: ReasonStatus, text: "kubelet answered 500 Internal Server Error"},
+		"a status of its own":              {handler: status(599), want: ReasonStatus, text: "kubelet answered 599"},
+		"another success":                  {handler: status(206), want: ReasonStatus, text: "kubelet answered 206 Partial Content"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -420,6 +422,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// (12.11) The second host must not see the credentials.
 func TestFetchDoesNotFollowRedirects(t *testing.T) {
 	t.Parallel()
 	var second atomic.Int32
@@ -598,6 +601,24 @@ func TestFetchJudgesTheAddressBehindAName(t *testing.T) {
 		if err := client.Fetch(t.Context(), node, new(Page)); reasonOf(err) != want {
 			t.Errorf("reason for %s is %q (%v), want %q", address, reasonOf(err), err, want)
 		}
+	}
+}
+
+// (12.11) TestMain names a proxy in the environment, which net/http asks for everything but loopback addresses.
+func TestFetchUsesNoProxyOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	k := startKubelet(t, serve(goodPage))
+	node := k.node(t)
+	node.Addresses[0].Address = "example.com." // a name that httptest's certificate has
+	dialer := newDialer(time.Second)
+	dialer.Resolver = resolver(t, "127.0.0.1")
+	client, err := newClient(configure(k.base()), dialer.DialContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(client.http.Transport) })
+	if err := client.Fetch(t.Context(), node, new(Page)); err != nil {
+		t.Error(err)
 	}
 }
 

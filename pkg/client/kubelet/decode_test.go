@@ -141,7 +141,7 @@ node_memory_working_set_bytes 1.616273408e+09
 			page: "node_cpu_usage_seconds_total 357.35491 1633253809720\nnode_memory_working_set_bytes 1.616273408e+09 1633253809720\n",
 			want: store.Batch{Node: corednsNode},
 		},
-		"swap is read where the kubelet reports it": {
+		"(12.20) swap is read where the kubelet reports it": {
 			page: readFile(t, "swap.txt"),
 			want: store.Batch{
 				Node: store.Sample{Time: 1790000000002, CPU: 8765432100000, Memory: 3221225472, Swap: 1048576, Has: usesCPUAndMemory | store.HasSwap},
@@ -203,7 +203,7 @@ func TestDecodeContainers(t *testing.T) {
 			lines: "container_cpu_usage_seconds_total" + labels + " 7 5\ncontainer_memory_working_set_bytes" + labels + " 0 5\n",
 			want:  seen(store.Sample{Time: 5, CPU: 7e9, Has: usesCPUAndMemory}),
 		},
-		"D8: a bad start time is skipped and a good one used": {
+		"D8 (12.2): a bad start time is skipped and a good one used": {
 			lines: "container_start_time_seconds" + labels + " -6.7953e+09 -62135596800000\n" +
 				`container_start_time_seconds{container="cc",namespace="n",pod="p"} 1.633252712e+09` + "\n",
 			want:    only(store.Sample{Time: requestMillis}, store.Sample{Time: requestMillis, Start: 1633252712000}),
@@ -245,7 +245,7 @@ func TestDecodeContainers(t *testing.T) {
 			want:    seen(store.Sample{Time: 10, CPU: 1e9, Has: store.HasCPU}),
 			skipped: Skipped{SkipValue: 1},
 		},
-		"labels in another order name the same container": {
+		"(12.1) labels in another order name the same container": {
 			lines: "container_cpu_usage_seconds_total" + labels + " 1 10\n" + `container_memory_working_set_bytes{pod="p",container="c",namespace="n"} 7 10` + "\n",
 			want:  seen(store.Sample{Time: 10, CPU: 1e9, Memory: 7, Has: usesCPUAndMemory}),
 		},
@@ -257,18 +257,18 @@ func TestDecodeContainers(t *testing.T) {
 			lines: `container_cpu_usage_seconds_total{container="c",id="a\\\"b\n}{,=",namespace="n",pod="p",_x9="ü"} 1 10` + "\n",
 			want:  seen(store.Sample{Time: 10, CPU: 1e9, Has: store.HasCPU}),
 		},
-		"label names are compared whole": {
+		"(12.1) label names are compared whole": {
 			lines: `container_cpu_usage_seconds_total{xpod="evil",container="c",namespace="n",pod="p",podx="evil"} 1 10` + "\n",
 			want:  seen(store.Sample{Time: 10, CPU: 1e9, Has: store.HasCPU}),
 		},
 		"metric names are compared whole": {
 			lines: "container_cpu_usage_seconds_total_x" + labels + " 1 10\nxcontainer_cpu_usage_seconds_total" + labels + " 1 10\ncontainer_cpu_usage_seconds" + labels + " 1 10\n",
 		},
-		"no labels": {
+		"(12.1) no labels": {
 			lines:   "container_cpu_usage_seconds_total 1 10\ncontainer_cpu_usage_seconds_total{} 1 10\n",
 			skipped: Skipped{SkipLabels: 2},
 		},
-		"a label is missing": {
+		"(12.1) a label is missing": {
 			lines: `container_cpu_usage_seconds_total{namespace="n",pod="p"} 1
 container_cpu_usage_seconds_total{container="c",pod="p"} 1
 container_cpu_usage_seconds_total{container="c",namespace="n"} 1
@@ -298,7 +298,7 @@ container_cpu_usage_seconds_total{container="ü",namespace="n",pod="p"} 1
 				`container_cpu_usage_seconds_total{container="c",namespace="n",pod="` + strings.Repeat("p", 254) + `"} 1` + "\n",
 			skipped: Skipped{SkipLabels: 8},
 		},
-		"a label set that is not one": {
+		"(12.2) a label set that is not one": {
 			lines: `container_cpu_usage_seconds_total{container="c",namespace="n",pod="p" 1
 container_cpu_usage_seconds_total{container="c",namespace="n",pod="p
 container_cpu_usage_seconds_total{container="c",namespace="n",pod="p\x"} 1
@@ -317,7 +317,7 @@ container_cpu_usage_seconds_total{
 `,
 			skipped: Skipped{SkipSyntax: 15},
 		},
-		"a value that is not usable mentions the container": {
+		"(12.3) a value that is not usable mentions the container": {
 			lines: "container_cpu_usage_seconds_total" + labels + " NaN 10\n" +
 				"container_cpu_usage_seconds_total" + labels + " +Inf 10\n" +
 				"container_cpu_usage_seconds_total" + labels + " -Inf 10\n" +
@@ -333,7 +333,7 @@ container_cpu_usage_seconds_total{
 			want:    mentioned,
 			skipped: Skipped{SkipValue: 12},
 		},
-		"a line that is not one mentions the container": {
+		"(12.2) a line that is not one mentions the container": {
 			lines: "container_cpu_usage_seconds_total" + labels + "\n" +
 				"container_cpu_usage_seconds_total" + labels + " one 10\n" +
 				"container_cpu_usage_seconds_total" + labels + " 1 10 # {trace=\"x\"} 1\n" +
@@ -382,7 +382,7 @@ container_cpu_usage_seconds_total{
 			lines: padded(MaxLineBytes),
 			want:  seen(store.Sample{Time: 10, CPU: 1e9, Has: store.HasCPU}),
 		},
-		"a longer line is skipped": {
+		"(12.3) a longer line is skipped": {
 			lines:   padded(MaxLineBytes+1) + padded(5*MaxLineBytes) + "#" + strings.Repeat("x", MaxLineBytes) + "\ncontainer_cpu_usage_seconds_total" + labels + " 1 10\n",
 			want:    seen(store.Sample{Time: 10, CPU: 1e9, Has: store.HasCPU}),
 			skipped: Skipped{SkipLongLine: 3},
@@ -467,23 +467,23 @@ func TestDecodeRejectsPage(t *testing.T) {
 		"HTML":                                 {page: strings.NewReader("<html>\n<body>Sign in</body>\n</html>\n"), want: ReasonNotMetrics},
 		"metrics of something else":            {page: strings.NewReader("go_goroutines 12\n"), want: ReasonNotMetrics},
 		"only start times":                     {page: strings.NewReader(`container_start_time_seconds{container="c",namespace="n",pod="p"} 1` + "\n"), want: ReasonNotMetrics},
-		"only lines that are skipped":          {page: strings.NewReader("node_cpu_usage_seconds_total NaN\n"), want: ReasonNotMetrics},
-		"the kubelet's own error":              {page: strings.NewReader("resource_scrape_error 1\nscrape_error 1\n"), want: ReasonKubeletError},
+		"(12.2) only lines that are skipped":   {page: strings.NewReader("node_cpu_usage_seconds_total NaN\n"), want: ReasonNotMetrics},
+		"(12.7) the kubelet's own error":       {page: strings.NewReader("resource_scrape_error 1\nscrape_error 1\n"), want: ReasonKubeletError},
 		"the kubelet's own error, old name":    {page: strings.NewReader("scrape_error 1\n"), want: ReasonKubeletError},
 		"the kubelet's own error, with blanks": {page: strings.NewReader("resource_scrape_error {} 1 5 \n"), want: ReasonKubeletError},
 		"an error gauge that is no number":     {page: strings.NewReader("resource_scrape_error x\n"), want: ReasonNotMetrics},
 		"an error beside usable samples":       {page: strings.NewReader("resource_scrape_error 1\n" + good), want: ""},
-		"no final newline":                     {page: strings.NewReader(good + "node_memory_working_set_bytes 1616273408"), want: ReasonTruncated},
+		"(12.2) no final newline":              {page: strings.NewReader(good + "node_memory_working_set_bytes 1616273408"), want: ReasonTruncated},
 		"ends in a line that is too long":      {page: strings.NewReader(good + strings.Repeat("x", 2*MaxLineBytes)), want: ReasonTruncated},
-		"body shorter than declared":           {page: io.MultiReader(strings.NewReader(good), iotest.ErrReader(io.ErrUnexpectedEOF)), want: ReasonTruncated},
+		"(12.2) body shorter than declared":    {page: io.MultiReader(strings.NewReader(good), iotest.ErrReader(io.ErrUnexpectedEOF)), want: ReasonTruncated},
 		"connection reset":                     {page: io.MultiReader(strings.NewReader(good), iotest.ErrReader(errors.New("connection reset by peer"))), want: ReasonTruncated},
 		"a reader that never moves":            {page: stuckReader{}, want: ReasonTruncated},
 		"as large as allowed":                  {page: sized(good, MaxPageBytes), want: ""},
-		"too large":                            {page: endless(good), want: ReasonTooLarge},
+		"(12.2, 12.3) too large":               {page: endless(good), want: ReasonTooLarge},
 		"too large, in one line":               {page: endless(strings.Repeat("x", 1<<10)), want: ReasonTooLarge},
 		"too large, by a byte":                 {page: sized(good, MaxPageBytes+1), want: ReasonTooLarge},
 		"as many containers as allowed":        {page: containers(MaxContainers), want: ""},
-		"too many containers":                  {page: containers(MaxContainers + 1), want: ReasonTooLarge},
+		"(12.2, 12.3) too many containers":     {page: containers(MaxContainers + 1), want: ReasonTooLarge},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -536,6 +536,7 @@ func containers(n int) io.Reader {
 	return &b
 }
 
+// D9: a page with seventy pods of one container.
 func TestD9DecodeSeventyPods(t *testing.T) {
 	t.Parallel()
 	got := decodeFresh(writePage(70))

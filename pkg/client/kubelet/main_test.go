@@ -1,12 +1,15 @@
 package kubelet
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
+	// A proxy where nobody listens. net/http looks for it once in the life of a process.
+	os.Setenv("HTTPS_PROXY", "https://127.0.0.1:1")
 	// client-go watches the files of a client certificate until the garbage collector takes the transport.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("k8s.io/client-go/transport.(*dynamicClientCert).run"),

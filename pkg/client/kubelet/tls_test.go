@@ -232,6 +232,7 @@ func TestFetchVerifiesNothingWhenInsecure(t *testing.T) {
 	}
 }
 
+// (12.11) A proxy of the kubeconfig is the API server's.
 func TestFetchLeavesTheAPIServersAddressAside(t *testing.T) {
 	t.Parallel()
 	k := startKubelet(t, serve(goodPage))

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+	testingclock "k8s.io/utils/clock/testing"
 )
 
 // The names of these tests' cases begin with the ids of the conformance table of metrics-server.
@@ -78,10 +80,10 @@ func TestConformanceList(t *testing.T) {
 		"A2 pods by a label that none has": {
 			path: "pods", labels: "labelKey=nothing",
 		},
-		"A8 pods by node": {
+		"A8 (12.8) pods by node": {
 			path: "pods", fields: "spec.nodeName=node1", want: []string{"other/pod1", "testValue/pod3"},
 		},
-		"A8 pods by other nodes and namespace": {
+		"A8 (12.8) pods by other nodes and namespace": {
 			path: "pods", fields: "spec.nodeName!=node2,metadata.namespace=other", want: []string{"other/pod1"},
 		},
 		"A5 all nodes": {
@@ -131,13 +133,34 @@ func TestConformanceList(t *testing.T) {
 	}
 }
 
+// A1: labels are copied.
+func TestConformanceListHasLabels(t *testing.T) {
+	t.Parallel()
+	server := serve(t, conformance().options())
+	want := map[string]map[string]string{
+		"pod1": {"labelKey": "labelValue"},
+		"pod2": {"labelKey": "otherValue", "a": "b"},
+		"pod3": nil,
+	}
+	for _, version := range versions {
+		list := getJSON[metav1.PartialObjectMetadataList](t, server+"/apis/metrics.k8s.io/"+version+"/pods", "")
+		got := map[string]map[string]string{}
+		for _, item := range list.Items {
+			got[item.Name] = item.Labels
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("labels in %s (-want +got):\n%s", version, diff)
+		}
+	}
+}
+
 func TestConformanceGet(t *testing.T) {
 	t.Parallel()
 	server := serve(t, conformance().options())
 	tests := map[string]struct {
 		path, want string
 	}{
-		"A4 pod": {
+		"A4 (12.12) pod": {
 			path: "namespaces/other/pods/pod1",
 			want: `{
 				"kind": "PodMetrics",
@@ -153,7 +176,7 @@ func TestConformanceGet(t *testing.T) {
 				]
 			}`,
 		},
-		"A6 node": {
+		"A6 (12.12) node": {
 			path: "nodes/node1",
 			want: `{
 				"kind": "NodeMetrics",
@@ -166,7 +189,7 @@ func TestConformanceGet(t *testing.T) {
 				"usage": {"cpu": "357354910n", "memory": "1Gi"}
 			}`,
 		},
-		"A6 node with swap": {
+		"A6 (12.20) node with swap": {
 			path: "nodes/node2",
 			want: `{
 				"kind": "NodeMetrics",
@@ -228,7 +251,7 @@ func TestConformanceErrors(t *testing.T) {
 			status: http.StatusServiceUnavailable, reason: metav1.StatusReasonServiceUnavailable,
 			message: `pods are not known yet: waiting for the first list from the API server`,
 		},
-		"A4 pod without metrics": {
+		"A4 (12.10) pod without metrics from its own node": {
 			path:   "namespaces/other/pods/pod4",
 			status: http.StatusNotFound, reason: metav1.StatusReasonNotFound,
 			message: `podmetrics.metrics.k8s.io "other/pod4" not found`,
@@ -349,14 +372,18 @@ func TestConformanceErrors(t *testing.T) {
 	}
 }
 
-// An object must look the same to all who read it until there are new numbers, or no answer could be reused.
+// (12.12) An object must look the same to all who read it until there are new numbers, or no answer could be reused.
 func TestAnswersAreEqualUntilThereAreNewNumbers(t *testing.T) {
 	t.Parallel()
-	server := serve(t, conformance().options())
+	clock := testingclock.NewFakePassiveClock(sampled)
+	options := conformance().options()
+	options.Clock = clock
+	server := serve(t, options)
 	answers := sets.New[string]()
 	for range 3 {
 		_, body := get(t, server+"/apis/metrics.k8s.io/v1/pods", "")
 		answers.Insert(string(body))
+		clock.SetTime(clock.Now().Add(time.Minute))
 	}
 	if answers.Len() != 1 {
 		t.Errorf("%d different answers", answers.Len())

@@ -55,7 +55,7 @@ func TestConformanceTable(t *testing.T) {
 				{"node3", "1", "3µs"},
 			},
 		},
-		"columns are the union over all rows": {
+		"(12.13) columns are the union over all rows": {
 			object: &metrics.NodeMetricsList{Items: []metrics.NodeMetrics{
 				node("node1", time.Second, nil),
 				node("node2", time.Second, usage("memory", "5Mi", "cpu", "10m")),

@@ -52,11 +52,11 @@ func TestResourceList(t *testing.T) {
 		usage store.Usage
 		want  map[corev1.ResourceName]string
 	}{
-		"without swap": {
+		"(12.20) without swap": {
 			usage: store.Usage{CPU: 1, Memory: 2048, Swap: 4096},
 			want:  map[corev1.ResourceName]string{"cpu": "1n", "memory": "2Ki"},
 		},
-		"with swap": {
+		"(12.20) with swap": {
 			usage: store.Usage{CPU: 1, Memory: 2048, Swap: 4096, HasSwap: true},
 			want:  map[corev1.ResourceName]string{"cpu": "1n", "memory": "2Ki", "swap": "4Ki"},
 		},
