@@ -37,7 +37,7 @@ func (o *options) run(ctx context.Context) error {
 	logger := klog.FromContext(ctx)
 	built := version.Get()
 	logger.Info("Starting metrics-gateway", "version", built.Version, "commit", built.Commit, "go", built.GoVersion)
-	limitMemory(logger)
+	limitMemory(logger, memlimit.FromCgroup)
 
 	config, err := o.restConfig()
 	if err != nil {
@@ -128,8 +128,8 @@ func newBuildInfo(built version.Info) prometheus.Collector {
 
 // limitMemory makes the Go runtime collect garbage before the container's memory limit is reached rather than be
 // killed at it. The environment variable GOMEMLIMIT goes before.
-func limitMemory(logger klog.Logger) {
-	_, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(memlimit.FromCgroup),
+func limitMemory(logger klog.Logger, container memlimit.Provider) {
+	_, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(container),
 		memlimit.WithLogger(slog.New(logr.ToSlogHandler(logger.V(1)))))
 	if err != nil {
 		logger.Info("Memory limit of the container is not known, running without one", "err", err)

@@ -10,33 +10,21 @@ import (
 	"testing"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"k8s.io/klog/v2"
 )
 
-// runFor runs the command up to where it looks for the API server, in the environment that the test has made.
-func runFor(t *testing.T) {
-	t.Helper()
-	if err := parse(t, "--kubeconfig=/does/not/exist").run(t.Context()); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("run: %v, want that the kubeconfig is not there", err)
-	}
-}
-
-// The cgroup is that of the test: a machine without a memory limit shows only that the runtime has none either.
 func TestMemoryLimitFollowsTheContainer(t *testing.T) {
 	const before = 500 << 20
-	ofCgroup, err := memlimit.FromCgroup()
-	if err != nil && !errors.Is(err, memlimit.ErrNoLimit) {
-		t.Skipf("no cgroup to follow: %v", err)
-	}
-	want := int64(float64(ofCgroup) * memoryRatio)
-	if err != nil {
-		want = math.MaxInt64
-	}
 	tests := map[string]struct {
-		variable bool
-		want     int64
+		container memlimit.Provider
+		variable  string
+		want      int64
 	}{
-		"(12.17) nine tenths of the container's limit": {want: want},
-		"(12.17) GOMEMLIMIT goes before":               {variable: true, want: before},
+		"(12.17) nine tenths of the container's limit": {container: memlimit.Limit(1000 << 20), want: 900 << 20},
+		"(12.17) GOMEMLIMIT goes before":               {container: memlimit.Limit(1000 << 20), variable: "500MiB", want: before},
+		"no limit when the container has none": {
+			container: func() (uint64, error) { return 0, memlimit.ErrNoLimit }, want: math.MaxInt64,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,12 +32,12 @@ func TestMemoryLimitFollowsTheContainer(t *testing.T) {
 				t.Setenv(variable, "") // It is put back after the test.
 				os.Unsetenv(variable)
 			}
-			if test.variable {
-				t.Setenv("GOMEMLIMIT", "500MiB") // The runtime reads it at the start of a process only.
+			if test.variable != "" {
+				t.Setenv("GOMEMLIMIT", test.variable) // The runtime reads it at the start of a process only.
 			}
 			previous := debug.SetMemoryLimit(before)
 			t.Cleanup(func() { debug.SetMemoryLimit(previous) })
-			runFor(t)
+			limitMemory(klog.Background(), test.container)
 			if got := debug.SetMemoryLimit(-1); got != test.want {
 				t.Errorf("memory limit %d, want %d", got, test.want)
 			}
@@ -62,7 +50,9 @@ func TestGOMAXPROCSIsLeftToTheRuntime(t *testing.T) {
 	want := runtime.NumCPU() + 1 // What nobody would set.
 	previous := runtime.GOMAXPROCS(want)
 	t.Cleanup(func() { runtime.GOMAXPROCS(previous) })
-	runFor(t)
+	if err := parse(t, "--kubeconfig=/does/not/exist").run(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("run: %v, want that the kubeconfig is not there", err)
+	}
 	if got := runtime.GOMAXPROCS(0); got != want {
 		t.Errorf("GOMAXPROCS is %d, want %d as before", got, want)
 	}
