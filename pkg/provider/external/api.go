@@ -1,0 +1,78 @@
+package external
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/metrics/pkg/apis/external_metrics"
+	"k8s.io/metrics/pkg/apis/external_metrics/install"
+
+	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/metricapi"
+)
+
+// Querier evaluates PromQL. An error of it that is no *prometheus.Error of pkg/client/prometheus is logged and not told.
+type Querier = metricapi.Querier
+
+// Options are what the API is made of.
+type Options struct {
+	// Catalog returns the metrics that there are at the moment, never nil. It is called once per request.
+	Catalog func() *naming.Catalog
+	Querier Querier
+	// Registerer gets the API's own metrics. It may be nil.
+	Registerer prometheus.Registerer
+}
+
+// API is external.metrics.k8s.io.
+type API struct {
+	group metricapi.Group
+}
+
+// New returns the API. It fails when its metrics are already registered.
+func New(options Options) (*API, error) {
+	reader, err := metricapi.NewReader(external_metrics.GroupName, options.Querier, options.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &API{metricapi.Group{
+		Name:   external_metrics.GroupName,
+		Scheme: metricapi.NewScheme(install.Install),
+		Storage: &storage{
+			TableConvertor: rest.NewDefaultTableConvertor(external_metrics.Resource("externalmetrics")),
+			catalog:        options.Catalog, reader: reader, last: newLastValues(),
+		},
+		Resources: func() []metav1.APIResource { return resources(options.Catalog()) },
+	}}, nil
+}
+
+// Scheme returns the API's types.
+func (a *API) Scheme() *runtime.Scheme { return a.group.Scheme }
+
+// Install adds the API to a server.
+func (a *API) Install(server *genericapiserver.GenericAPIServer) error {
+	if err := a.group.Install(server); err != nil {
+		return fmt.Errorf("API group %q: %w", a.group.Name, err)
+	}
+	return nil
+}
+
+// resources lists the metrics of a catalog as the resources of the discovery document, sorted by name. All are said to
+// be namespaced, for their path is, whatever the rule makes of the namespace.
+func resources(catalog *naming.Catalog) []metav1.APIResource {
+	metrics := catalog.ExternalMetrics()
+	resources := make([]metav1.APIResource, len(metrics))
+	for i, metric := range metrics {
+		resources[i] = metav1.APIResource{
+			Name:       metric,
+			Namespaced: true,
+			Kind:       "ExternalMetricValueList",
+			// With more verbs than this, what enumerates all resources that can be listed would read metrics.
+			Verbs: metav1.Verbs{"get"},
+		}
+	}
+	return resources
+}
