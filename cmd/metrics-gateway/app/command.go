@@ -132,8 +132,11 @@ func (o *options) apply() error {
 	return utilerrors.NewAggregate(append(errs, o.validate()...))
 }
 
-// warn logs what was accepted and has no effect.
+// warn logs what was accepted and has no effect, or one that nobody should want.
 func (o *options) warn(logger klog.Logger, args []string) {
+	if !o.kubelet.verified() {
+		logger.Info("Not verifying who answers at the addresses of kubelets, use --kubelet-certificate-authority outside of test clusters")
+	}
 	if removed := o.removed.given(); len(removed) > 0 {
 		logger.Info("Ignoring flags that no longer have an effect, remove them from the command line", "flags", removed)
 	}

@@ -64,6 +64,11 @@ func (o *kubeletOptions) addFlags(fs *pflag.FlagSet) {
 		"DEPRECATED: use plain HTTP and no credentials for kubelets.")
 }
 
+// verified tells whether kubelets must prove who they are.
+func (o *kubeletOptions) verified() bool {
+	return !o.InsecureTLS && !o.CompletelyInsecure
+}
+
 // validate returns what is wrong with the options, in the words that metrics-server's users look up.
 func (o *kubeletOptions) validate() []error {
 	var errs []error

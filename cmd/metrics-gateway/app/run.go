@@ -49,7 +49,7 @@ func (o *options) run(ctx context.Context) error {
 	}
 	// The files that the flags name are read first: an error in them is found without the API server.
 	registerer := legacyregistry.Registerer()
-	registerer.MustRegister(newBuildInfo(built))
+	registerer.MustRegister(newBuildInfo(built), newKubeletsVerified(o.kubelet.verified()))
 	kubelets, err := kubelet.NewClient(o.kubeletConfig(config, registerer))
 	if err != nil {
 		return fmt.Errorf("--kubelet-certificate-authority, --kubelet-client-certificate, --kubelet-client-key: %w", err)
@@ -124,6 +124,18 @@ func newBuildInfo(built version.Info) prometheus.Collector {
 		Help:        "Always 1, with what the binary was built from in the labels.",
 		ConstLabels: prometheus.Labels{"version": built.Version, "commit": built.Commit, "goversion": built.GoVersion},
 	}, func() float64 { return 1 })
+}
+
+// newKubeletsVerified returns the metric that tells whether the gateway knows who answers it.
+func newKubeletsVerified(verified bool) prometheus.Collector {
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "metrics_gateway_kubelet_certificates_verified",
+		Help: "Whether the serving certificates of kubelets are verified: 1, or 0 with --kubelet-insecure-tls or plain HTTP.",
+	})
+	if verified {
+		gauge.Set(1)
+	}
+	return gauge
 }
 
 // limitMemory makes the Go runtime collect garbage before the container's memory limit is reached rather than be

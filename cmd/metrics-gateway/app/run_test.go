@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/klog/v2"
 )
 
@@ -55,5 +57,30 @@ func TestGOMAXPROCSIsLeftToTheRuntime(t *testing.T) {
 	}
 	if got := runtime.GOMAXPROCS(0); got != want {
 		t.Errorf("GOMAXPROCS is %d, want %d as before", got, want)
+	}
+}
+
+func TestUnverifiedKubeletsAreTold(t *testing.T) {
+	tests := map[string]struct {
+		args     []string
+		verified float64
+	}{
+		"verified by default":    {verified: 1},
+		"--kubelet-insecure-tls": {args: []string{"--kubelet-insecure-tls"}},
+		"plain HTTP":             {args: []string{"--deprecated-kubelet-completely-insecure"}},
+		"a certificate authority of their own verifies": {args: []string{"--kubelet-certificate-authority=ca.pem"}, verified: 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := parse(t, test.args...)
+			var lines []string
+			o.warn(funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}), nil)
+			if warned := len(lines) == 1; warned == (test.verified == 1) || len(lines) > 1 {
+				t.Errorf("logged %q", lines)
+			}
+			if got := testutil.ToFloat64(newKubeletsVerified(o.kubelet.verified())); got != test.verified {
+				t.Errorf("metric is %v, want %v", got, test.verified)
+			}
+		})
 	}
 }
