@@ -41,6 +41,7 @@ type ContainerSample struct {
 type Batch struct {
 	// Node is the node's own sample.
 	Node Sample
-	// Containers are the containers of all pods, each (Namespace, Pod, Container) once, in any order.
+	// Containers are the containers of all pods, each (Namespace, Pod, Container) once, in any order. Store.Update sorts
+	// them.
 	Containers []ContainerSample
 }
