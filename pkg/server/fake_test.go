@@ -17,6 +17,7 @@ import (
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	"k8s.io/client-go/rest"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
 	"k8s.io/utils/clock"
 
 	"github.com/metrics-gateway/metrics-gateway/internal/version"
@@ -116,13 +117,10 @@ func start(t *testing.T, f *fake, change func(*genericapiserver.Config)) *runnin
 	}
 	server, err := New(Config{
 		Generic:     generic,
-		Definitions: openapi.GetOpenAPIDefinitions,
+		Definitions: []openapicommon.GetOpenAPIDefinitions{openapi.GetOpenAPIDefinitions},
 		Version:     version.Info{Version: "v1.2.3", Commit: "abc", Time: "2026-01-02T03:04:05Z", GoVersion: "go1.26"},
-		Cluster:     runner{f, "cluster state"},
-		Nodes:       f,
-		Pods:        f,
-		Scraper:     runner{f, "scraping"},
-		Points:      f,
+		Background:  []Task{{"cluster state", runner{f, "cluster state"}}},
+		Kubelets:    &Kubelets{Nodes: f, Pods: f, Scraper: runner{f, "scraping"}, Points: f},
 		Clock:       clock.RealClock{},
 	})
 	if err != nil {

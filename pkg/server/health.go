@@ -16,30 +16,46 @@ import (
 // sooner by staying unready, which would make the APIService unavailable and with it discovery and the deletion of namespaces.
 const firstMetricsTimeout = time.Minute
 
-// addHealthChecks adds the gateway's checks behind the generic server's. Names and order are metrics-server's, which its
-// end-to-end tests compare literally.
-func (s *Server) addHealthChecks(logger klog.Logger) error {
-	podsSynced := cacheSynced(s.config.Pods, "cache for pod informer has not synced")
-	nodesSynced := cacheSynced(s.config.Nodes, "cache for node informer has not synced")
-	stored := newStorageReady(s.config.Points, s.config.Clock, logger)
+// Awaited is something that readiness waits for, for a bounded time and once: what happens to it later is told by the
+// answers, not by readiness.
+type Awaited struct {
+	// Name is that of the check at /readyz.
+	Name string
+	// Check returns nil when it is there. It is called concurrently.
+	Check func() error
+	// AtMost is how long it is waited for from the moment that serving starts.
+	AtMost time.Duration
+}
 
-	err := s.generic.AddReadyzChecks(
-		healthz.NamedCheck("metric-storage-ready", func(*http.Request) error { return stored.check() }),
-		healthz.NamedCheck("metric-informer-sync", func(*http.Request) error {
-			if err := nodesSynced(); err != nil {
-				return err
-			}
-			return podsSynced()
-		}),
-		healthz.NamedCheck("metadata-informer-sync", func(*http.Request) error { return podsSynced() }),
-	)
-	if err != nil {
+// addHealthChecks adds the gateway's checks behind the generic server's. Names and order of those of kubelets are
+// metrics-server's, which its end-to-end tests compare literally.
+func (s *Server) addHealthChecks(logger klog.Logger) error {
+	var ready, live []healthz.HealthChecker
+	if k := s.config.Kubelets; k != nil {
+		podsSynced := cacheSynced(k.Pods, "cache for pod informer has not synced")
+		nodesSynced := cacheSynced(k.Nodes, "cache for node informer has not synced")
+		ready = append(ready,
+			s.await(logger, Awaited{"metric-storage-ready", k.stored, firstMetricsTimeout}),
+			healthz.NamedCheck("metric-informer-sync", func(*http.Request) error {
+				if err := nodesSynced(); err != nil {
+					return err
+				}
+				return podsSynced()
+			}),
+			healthz.NamedCheck("metadata-informer-sync", func(*http.Request) error { return podsSynced() }),
+		)
+		live = append(live,
+			healthz.NamedCheck("metric-collection-timely", func(*http.Request) error { return k.Scraper.Timely() }),
+			healthz.NamedCheck("metadata-informer-sync", func(*http.Request) error { return podsSynced() }),
+		)
+	}
+	for _, awaited := range s.config.Awaited {
+		ready = append(ready, s.await(logger, awaited))
+	}
+	if err := s.generic.AddReadyzChecks(ready...); err != nil {
 		return err
 	}
-	return s.generic.AddLivezChecks(0,
-		healthz.NamedCheck("metric-collection-timely", func(*http.Request) error { return s.config.Scraper.Timely() }),
-		healthz.NamedCheck("metadata-informer-sync", func(*http.Request) error { return podsSynced() }),
-	)
+	return s.generic.AddLivezChecks(0, live...)
 }
 
 func cacheSynced(cache Cache, message string) func() error {
@@ -51,30 +67,43 @@ func cacheSynced(cache Cache, message string) func() error {
 	}
 }
 
-// storageReady waits for first metrics, for a bounded time and once: what happens to the data later is told by the
-// answers, not by readiness.
-type storageReady struct {
-	points   Points
+// stored returns an error as long as there are no metrics.
+func (k *Kubelets) stored() error {
+	if !k.Points.Ready() {
+		return errors.New("no metrics to serve")
+	}
+	return nil
+}
+
+// await returns the check of something that is waited for from now on.
+func (s *Server) await(logger klog.Logger, awaited Awaited) healthz.HealthChecker {
+	w := newWait(awaited, s.config.Clock, logger)
+	return healthz.NamedCheck(awaited.Name, func(*http.Request) error { return w.check() })
+}
+
+// waiting is a wait that ends once.
+type waiting struct {
+	Awaited
 	clock    clock.PassiveClock
 	logger   klog.Logger
 	deadline time.Time
 	passed   atomic.Bool
 }
 
-func newStorageReady(points Points, clock clock.PassiveClock, logger klog.Logger) *storageReady {
-	return &storageReady{points: points, clock: clock, logger: logger, deadline: clock.Now().Add(firstMetricsTimeout)}
+func newWait(awaited Awaited, clock clock.PassiveClock, logger klog.Logger) *waiting {
+	return &waiting{Awaited: awaited, clock: clock, logger: logger, deadline: clock.Now().Add(awaited.AtMost)}
 }
 
-func (r *storageReady) check() error {
-	if r.passed.Load() {
+func (w *waiting) check() error {
+	if w.passed.Load() {
 		return nil
 	}
-	stored := r.points.Ready()
-	if !stored && r.clock.Now().Before(r.deadline) {
-		return errors.New("no metrics to serve")
+	missing := w.Check()
+	if missing != nil && w.clock.Now().Before(w.deadline) {
+		return missing
 	}
-	if r.passed.CompareAndSwap(false, true) && !stored {
-		r.logger.Info("No metrics yet, reporting ready without them", "waited", firstMetricsTimeout)
+	if w.passed.CompareAndSwap(false, true) && missing != nil {
+		w.logger.Info("Reporting ready although something is missing", "check", w.Name, "waited", w.AtMost, "missing", missing.Error())
 	}
 	return nil
 }

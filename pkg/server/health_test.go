@@ -8,7 +8,7 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 )
 
-func TestStorageReadyWaitsForABoundedTimeAndNeverGoesBack(t *testing.T) {
+func TestReadinessWaitsForABoundedTimeAndNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		stored []bool // at each check
@@ -36,7 +36,7 @@ func TestStorageReadyWaitsForABoundedTimeAndNeverGoesBack(t *testing.T) {
 			t.Parallel()
 			f, clock := newFake(), testingclock.NewFakePassiveClock(time.Now())
 			logger, _ := ktesting.NewTestContext(t)
-			ready := newStorageReady(f, clock, logger)
+			ready := newWait(Awaited{"metric-storage-ready", (&Kubelets{Points: f}).stored, firstMetricsTimeout}, clock, logger)
 			for i := range test.want {
 				f.stored.Store(test.stored[i])
 				clock.SetTime(clock.Now().Add(test.after[i]))

@@ -4,16 +4,14 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
+	"maps"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/util/wait"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/informers"
@@ -22,14 +20,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/metrics-gateway/metrics-gateway/internal/version"
-)
-
-const (
-	// syncTimeout bounds the wait for the first list of nodes and pods. The largest clusters take seconds. What takes
-	// longer is a missing permission or an API server that does not answer, and restarting tells the operator.
-	syncTimeout = time.Minute
-	// syncPoll is how often the caches are looked at meanwhile. It delays the first scrape by as much.
-	syncPoll = 20 * time.Millisecond
 )
 
 // title names the API in its OpenAPI documents.
@@ -41,23 +31,34 @@ type Runner interface {
 	Run(ctx context.Context) error
 }
 
-// Scraper reads kubelets.
-type Scraper interface {
+// Task is a Runner with the name that its errors are told under.
+type Task struct {
+	Name string
 	Runner
-	// Timely returns an error when collection has fallen behind its schedule.
-	Timely() error
 }
 
-// Cache is the local copy of one kind of object.
-type Cache interface {
-	// HasSynced tells whether the first list of objects is complete.
-	HasSynced() bool
+// API is a group of APIs.
+type API interface {
+	// Scheme returns its types.
+	Scheme() *runtime.Scheme
+	// Install adds it to a server that does not run yet.
+	Install(server *genericapiserver.GenericAPIServer) error
 }
 
-// Points is the store of samples.
-type Points interface {
-	// Ready tells whether there is, or ever was, something to serve.
-	Ready() bool
+// Resources is an API whose resources are fixed, as the generic API server knows them.
+type Resources struct {
+	Group genericapiserver.APIGroupInfo
+}
+
+// Scheme implements API.
+func (r *Resources) Scheme() *runtime.Scheme { return r.Group.Scheme }
+
+// Install implements API.
+func (r *Resources) Install(server *genericapiserver.GenericAPIServer) error {
+	if err := server.InstallAPIGroup(&r.Group); err != nil {
+		return fmt.Errorf("API group %q: %w", r.Group.PrioritizedVersions[0].Group, err)
+	}
+	return nil
 }
 
 // Config is what a Server is made of.
@@ -66,20 +67,20 @@ type Config struct {
 	Generic *genericapiserver.Config
 	// Informers are what priority and fairness reads its configuration through; nil without it.
 	Informers informers.SharedInformerFactory
-	// Groups are the API groups to serve.
-	Groups []genericapiserver.APIGroupInfo
-	// Definitions are the OpenAPI definitions of all types in Groups.
-	Definitions openapicommon.GetOpenAPIDefinitions
+	// APIs are the API groups to serve.
+	APIs []API
+	// Definitions are the OpenAPI definitions of all types in APIs, in any number of parts.
+	Definitions []openapicommon.GetOpenAPIDefinitions
 	// Version is what /version and the OpenAPI documents tell.
 	Version version.Info
 
-	// Cluster fills Nodes and Pods.
-	Cluster Runner
-	Nodes   Cache
-	Pods    Cache
-	Scraper Scraper
-	Points  Points
-	// Clock bounds the wait for first metrics.
+	// Background runs from before serving until after it.
+	Background []Task
+	// Kubelets is set if metrics come from kubelets.
+	Kubelets *Kubelets
+	// Awaited are what readiness waits for.
+	Awaited []Awaited
+	// Clock bounds what readiness waits for.
 	Clock clock.PassiveClock
 }
 
@@ -108,39 +109,48 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generic API server: %w", err)
 	}
-	for i := range config.Groups {
-		if err := server.InstallAPIGroup(&config.Groups[i]); err != nil {
-			return nil, fmt.Errorf("API group %q: %w", config.Groups[i].PrioritizedVersions[0].Group, err)
+	for _, api := range config.APIs {
+		if err := api.Install(server); err != nil {
+			return nil, err
 		}
 	}
 	return &Server{config: config, generic: server}, nil
 }
 
 func addOpenAPI(generic *genericapiserver.Config, config Config) {
-	schemes := make([]*runtime.Scheme, 0, len(config.Groups))
-	for _, group := range config.Groups {
-		schemes = append(schemes, group.Scheme)
+	schemes := make([]*runtime.Scheme, 0, len(config.APIs))
+	for _, api := range config.APIs {
+		schemes = append(schemes, api.Scheme())
 	}
 	namer := openapinamer.NewDefinitionNamer(schemes...)
-	generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(config.Definitions, namer)
+	definitions := func(ref openapicommon.ReferenceCallback) map[string]openapicommon.OpenAPIDefinition {
+		all := map[string]openapicommon.OpenAPIDefinition{}
+		for _, part := range config.Definitions {
+			maps.Copy(all, part(ref))
+		}
+		return all
+	}
+	generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	generic.OpenAPIConfig.Info.Title = title
 	generic.OpenAPIConfig.Info.Version = config.Version.Version
-	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(config.Definitions, namer)
+	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	generic.OpenAPIV3Config.Info.Title = title
 	generic.OpenAPIV3Config.Info.Version = config.Version.Version
 }
 
 // Run serves until ctx is done, and returns when everything that it started has ended.
 //
-// The caches fill first, then scraping and serving start. When ctx is done, readiness fails at once while requests are
-// still answered for the shutdown delay, then the listener closes and requests in flight end. Only then do scraping
-// and the caches stop, so that every answer up to the last is as good as the first.
+// What kubelets are found by comes first, then scraping and serving start. When ctx is done, readiness fails at once
+// while requests are still answered for the shutdown delay, then the listener closes and requests in flight end. Only
+// then does all else stop, so that every answer up to the last is as good as the first.
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, background := errgroup.WithContext(background)
 
-	group.Go(func() error { return run(background, "cluster state", s.config.Cluster) })
+	for _, task := range s.config.Background {
+		group.Go(func() error { return run(background, task) })
+	}
 	group.Go(func() error {
 		defer stop()
 		// Serving ends with the caller's context, or when something that serving needs has failed.
@@ -148,13 +158,15 @@ func (s *Server) Run(ctx context.Context) error {
 		defer stopServing()
 		context.AfterFunc(background, stopServing)
 
-		if err := s.waitForSync(serving); err != nil {
-			return err
+		if kubelets := s.config.Kubelets; kubelets != nil {
+			if err := kubelets.waitForSync(serving); err != nil {
+				return err
+			}
+			if serving.Err() != nil {
+				return nil
+			}
+			group.Go(func() error { return run(background, Task{"scraping", kubelets.Scraper}) })
 		}
-		if serving.Err() != nil {
-			return nil
-		}
-		group.Go(func() error { return run(background, "scraping", s.config.Scraper) })
 		if err := s.addHealthChecks(klog.FromContext(ctx)); err != nil {
 			return err
 		}
@@ -163,22 +175,10 @@ func (s *Server) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// run returns the error of a Runner that ended before it was told to.
-func run(ctx context.Context, name string, runner Runner) error {
-	if err := runner.Run(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
-}
-
-// waitForSync returns when the caches are filled or ctx is done.
-func (s *Server) waitForSync(ctx context.Context) error {
-	err := wait.PollUntilContextTimeout(ctx, syncPoll, syncTimeout, true, func(context.Context) (bool, error) {
-		return s.config.Nodes.HasSynced() && s.config.Pods.HasSynced(), nil
-	})
-	if err != nil && ctx.Err() == nil {
-		return errors.New("nodes and pods were not listed within " + syncTimeout.String() +
-			": check that the API server answers and that this account may list and watch nodes and pods")
+// run returns the error of a task that ended before it was told to.
+func run(ctx context.Context, task Task) error {
+	if err := task.Run(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", task.Name, err)
 	}
 	return nil
 }

@@ -184,9 +184,9 @@ func TestTheWaitForTheCachesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		f.synced.Store(false)
-		server := &Server{config: Config{Nodes: f, Pods: f}}
+		kubelets := &Kubelets{Nodes: f, Pods: f}
 		started := time.Now()
-		err := server.waitForSync(t.Context())
+		err := kubelets.waitForSync(t.Context())
 		if err == nil || !strings.HasPrefix(err.Error(), "nodes and pods were not listed within 1m0s: ") {
 			t.Errorf("error %v, want that nodes and pods were not listed", err)
 		}
