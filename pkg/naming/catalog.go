@@ -182,7 +182,8 @@ func (b *catalogBuilder) warn(rule *Rule, format string, args ...any) {
 	b.warnings = append(b.warnings, Warning{Rule: rule.id, Message: fmt.Sprintf(format, args...), Count: 1})
 }
 
-// find returns where a metric of a kind comes from.
+// find returns where a metric of a kind comes from. Nodes and persistent volumes are found through a namespace too: the
+// HPA controller reads the metrics of every kind but namespaces through its own.
 func (c *Catalog) find(resource Resource, namespace, metric string) (source, *Error) {
 	from, ok := c.custom[CustomMetric{resource.GroupResource, !atRoot(resource.GroupResource), metric}]
 	if !ok {
@@ -191,7 +192,7 @@ func (c *Catalog) find(resource Resource, namespace, metric string) (source, *Er
 	switch {
 	case !ok:
 		return source{}, c.notFound(resource.GroupResource, metric)
-	case namespace != "" && atRoot(resource.GroupResource):
+	case namespace != "" && resource.GroupResource == namespaces:
 		return source{}, refuse(WrongObject, "metrics of %s are read without a namespace", resource).by(from.rule.id)
 	case namespace == "" && !atRoot(resource.GroupResource) && resource.Namespaced:
 		return source{}, refuse(WrongObject, "metrics of %s are read in a namespace", resource).by(from.rule.id)

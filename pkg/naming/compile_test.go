@@ -2,6 +2,7 @@ package naming
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,13 @@ resourceRules:
 	}
 	if diff := cmp.Diff(want, strings.Split(rules.Err().Error(), "\n")); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+	broken := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.HasSuffix(line, "pending until it does") })
+	if diff := cmp.Diff(broken, strings.Split(rules.Broken().Error(), "\n")); diff != "" {
+		t.Errorf("errors that no kind mends (-want +got):\n%s", diff)
+	}
+	if !rules.Pending() {
+		t.Error("no rule is pending, want some")
 	}
 	pending := make(map[string]bool)
 	for _, rule := range rules.Rules() {

@@ -70,19 +70,21 @@ func (c *Catalog) planCustom(r CustomRequest) (*CustomPlan, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := &CustomPlan{
-		Rule: from.rule, Series: from.series, Resource: resource.GroupResource, Names: r.Names, Namespace: r.Namespace,
-	}
-	if r.Namespace != "" {
+	plan := &CustomPlan{Rule: from.rule, Series: from.series, Resource: resource.GroupResource, Names: r.Names}
+	if r.Namespace != "" && !atRoot(resource.GroupResource) {
 		if err := checkNamespace(r.Namespace); err != nil {
 			return nil, err
 		}
-		m, err := from.rule.namespaceMatcher(r.Namespace)
-		if err != nil {
+		plan.Namespace = r.Namespace
+		switch m, err := from.rule.namespaceMatcher(r.Namespace); {
+		case err == nil:
+			plan.NamespaceLabel = m.label
+			matchers = append(matchers, m)
+		case resource.Namespaced:
 			return nil, err
+		default:
+			// What is in no namespace can do without a label for it. The path has one because the HPA controller knows no other.
 		}
-		plan.NamespaceLabel = m.label
-		matchers = append(matchers, m)
 	}
 	var failed error
 	plan.Label, failed = from.rule.mapping.label(resource.GroupResource)

@@ -52,6 +52,16 @@ func TestCustom(t *testing.T) {
 			request: with(func(r *CustomRequest) { r.Resource, r.Namespace = schema.GroupResource{Resource: "nodes"}, "" }),
 			want:    `sum(rate(m{node="p"}[5m])) by (node)`,
 		},
+		"nodes are read in a namespace too, which means nothing": {
+			file:    templateRule,
+			request: with(func(r *CustomRequest) { r.Resource = schema.GroupResource{Resource: "nodes"} }),
+			want:    `sum(rate(m{node="p"}[5m])) by (node)`,
+		},
+		"a cluster-scoped kind is read in a namespace by a rule that has no label for one": {
+			file:    `rules: [{seriesQuery: m, resources: {overrides: {class: {group: storage.k8s.io, resource: storageclass}}}, metricsQuery: '<<.Series>>{<<.LabelMatchers>>}'}]`,
+			request: with(func(r *CustomRequest) { r.Resource = storageClass }),
+			want:    `m{class="p"}`,
+		},
 		"P12: metacharacters in names and values match literally": {
 			file: templateRule,
 			request: with(func(r *CustomRequest) {
@@ -160,9 +170,9 @@ func TestCustomRefuses(t *testing.T) {
 			request: with(func(r *CustomRequest) { r.Namespace = "" }),
 			class:   WrongObject, message: `rules[0]: metrics of pods are read in a namespace`,
 		},
-		"nodes in a namespace": {
-			request: with(func(r *CustomRequest) { r.Resource.Resource = "nodes" }),
-			class:   WrongObject, message: `rules[0]: metrics of nodes are read without a namespace`,
+		"namespaces in a namespace": {
+			request: with(func(r *CustomRequest) { r.Resource.Resource = "namespaces" }),
+			class:   WrongObject, message: `rules[0]: metrics of namespaces are read without a namespace`,
 		},
 		"P26: no object": {
 			request: with(func(r *CustomRequest) { r.Names = nil }),

@@ -42,6 +42,7 @@ func TestExternal(t *testing.T) {
 	}
 }
 
+// P50.
 func TestExternalWindow(t *testing.T) {
 	t.Parallel()
 	plan, err := compile(t, `externalRules: [{seriesQuery: q, resources: {namespaced: false}, metricsQuery: 'rate(q[3m])'}]`, Options{}).Catalog(nil).

@@ -34,7 +34,7 @@ func TestPods(t *testing.T) {
 			pods:  []Pods{{"a", []string{"p"}}},
 			want:  []PodQuery{{`sum by (po,con) (c{ns="a",po="p"})`, "a"}},
 		},
-		"several namespaces are one query": {
+		"P41: several namespaces are one query": {
 			query: byContainer,
 			pods:  two,
 			want:  []PodQuery{{`sum by (ns,po,con) (c{ns=~"a|b",po=~"p|web\\.0"})`, ""}},
@@ -201,7 +201,7 @@ func TestPodUsage(t *testing.T) {
 			want:    []PodUsage{{"a", "p", Served, []ContainerUsage{{"x", 0, 3000}}, 1}},
 			dropped: map[Reason]int{Duplicate: 2},
 		},
-		"samples of whole pods and of other pods are dropped": {
+		"P43: samples of whole pods and of other pods are dropped": {
 			pods: []Pods{{"a", []string{"p"}}, {"b", []string{"q"}}},
 			cpu: []Sample{
 				of(1, 1, "a", "p", ""), of(1, 1, "a", "", "x"), of(1, 1, "", "p", "x"), of(1, 1, "b", "p", "x"), of(1, 1, "a", "p", "x"),

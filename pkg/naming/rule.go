@@ -53,7 +53,7 @@ func (r *Rule) Err() error {
 // Pending tells whether only kinds that the cluster does not have yet keep the rule from serving.
 func (r *Rule) Pending() bool {
 	for _, p := range r.problems {
-		if _, ok := errors.AsType[*UnknownKindError](p); !ok {
+		if !isUnknownKind(p) {
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package naming
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 )
@@ -67,13 +68,34 @@ func (s *RuleSet) Rules() []*Rule { return s.rules }
 func (s *RuleSet) Resource() *ResourceRules { return s.resource }
 
 // Err joins what is wrong with all rules. Rules that are pending count; see Rule.Pending.
-func (s *RuleSet) Err() error {
+func (s *RuleSet) Err() error { return errors.Join(s.problems()...) }
+
+// Broken joins what is wrong with the rules and no kind that the cluster may yet get will mend.
+func (s *RuleSet) Broken() error {
+	return errors.Join(slices.DeleteFunc(s.problems(), isUnknownKind)...)
+}
+
+// Pending tells whether some rule waits for a kind that the cluster does not have yet.
+func (s *RuleSet) Pending() bool { return slices.ContainsFunc(s.problems(), isUnknownKind) }
+
+// problems returns what is wrong with all rules, each a *config.Problem.
+func (s *RuleSet) problems() []error {
 	var all []error
+	add := func(problems []*config.Problem) {
+		for _, p := range problems {
+			all = append(all, p)
+		}
+	}
 	for _, r := range s.rules {
-		all = append(all, r.Err())
+		add(r.problems)
 	}
 	if s.resource != nil {
-		all = append(all, s.resource.Err())
+		add(s.resource.problems)
 	}
-	return errors.Join(all...)
+	return all
+}
+
+func isUnknownKind(err error) bool {
+	_, ok := errors.AsType[*UnknownKindError](err)
+	return ok
 }

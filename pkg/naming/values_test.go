@@ -42,14 +42,14 @@ func TestCustomValues(t *testing.T) {
 		"or zero if the rule says so": {
 			fields: "onMissing: zero", names: []string{"a"}, want: []Object{{Name: "a", State: Served, Time: 99}},
 		},
-		"but not if the rule's query loses the label": {
+		"P48: but not if the rule's query loses the label": {
 			fields: "onMissing: zero", names: []string{"a"}, samples: []Sample{sample(1, 1)},
 			want: []Object{{Name: "a"}}, dropped: map[Reason]int{NoLabel: 1},
 		},
 		"the last value is for others to keep": {
 			fields: "onMissing: last", names: []string{"a"}, want: []Object{{Name: "a"}},
 		},
-		"P16: what cannot be told is dropped, and never becomes zero for being missing": {
+		"P16 and P48: what cannot be told is dropped, and never becomes zero for being missing": {
 			fields: "onMissing: zero",
 			names:  []string{"nan", "inf", "large"},
 			samples: []Sample{
@@ -84,7 +84,7 @@ func TestCustomValues(t *testing.T) {
 			want:    []Object{{"a", Served, -1500, 1, sample(-1.5, 1, "pod", "a", "x", "2")}},
 			dropped: map[Reason]int{Duplicate: 1},
 		},
-		"samples of something else are dropped": {
+		"P42: samples of something else, or of another namespace, are dropped": {
 			names: []string{"a"},
 			samples: []Sample{
 				sample(1, 1), sample(1, 1, "pod", ""), sample(1, 1, "pod", "b"),
