@@ -15,19 +15,23 @@ import (
 type Options struct {
 	// NodeSelector restricts which nodes are listed and reported by OnChange. Nil means all.
 	NodeSelector labels.Selector
+	// PodsOnly leaves the nodes out, which are then never known. Without metrics.k8s.io nothing needs them, and an
+	// account may have no right to list them.
+	PodsOnly bool
 }
 
 // Cluster follows the running pods and the nodes of one cluster.
 type Cluster struct {
-	client kubernetes.Interface
-	pods   *Pods
-	nodes  *Nodes
+	client   kubernetes.Interface
+	pods     *Pods
+	nodes    *Nodes
+	podsOnly bool
 }
 
 // New returns a Cluster that is empty until Run. The client's content type is the caller's choice; protobuf costs
 // least.
 func New(client kubernetes.Interface, options Options) *Cluster {
-	return &Cluster{client: client, pods: newPods(), nodes: newNodes(options.NodeSelector)}
+	return &Cluster{client: client, pods: newPods(), nodes: newNodes(options.NodeSelector), podsOnly: options.PodsOnly}
 }
 
 // Pods returns the running pods.
@@ -48,10 +52,12 @@ func (c *Cluster) Run(ctx context.Context) error {
 		source := newSource("pods", running, c.client, pods.List, pods.Watch)
 		follow(ctx, source, &corev1.Pod{}, feed[*Pod]{reduce: c.pods.reduce, into: c.pods})
 	})
-	wg.Go(func() {
-		source := newSource("nodes", fields.Everything(), c.client, nodes.List, nodes.Watch)
-		follow(ctx, source, &corev1.Node{}, feed[*Node]{reduce: reduceNode, into: c.nodes})
-	})
+	if !c.podsOnly {
+		wg.Go(func() {
+			source := newSource("nodes", fields.Everything(), c.client, nodes.List, nodes.Watch)
+			follow(ctx, source, &corev1.Node{}, feed[*Node]{reduce: reduceNode, into: c.nodes})
+		})
+	}
 	wg.Wait()
 	return nil
 }
