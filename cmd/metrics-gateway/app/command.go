@@ -76,8 +76,9 @@ func errorLines(err error) []string {
 func newCommand(o *options, stdout io.Writer) *cobra.Command {
 	command := &cobra.Command{
 		Use: name + " [flags]",
-		Long: "metrics-gateway is an aggregated API server that reads the resource usage of nodes and pods from the kubelets\n" +
-			"and serves it as metrics.k8s.io, for kubectl top and for autoscaling.",
+		Long: "metrics-gateway is an aggregated API server for kubectl top and for autoscaling: it reads the resource usage of nodes and\n" +
+			"pods from the kubelets and serves it as metrics.k8s.io, and with --config it serves what Prometheus has as\n" +
+			"custom.metrics.k8s.io and external.metrics.k8s.io, by the rules of prometheus-adapter.",
 		// Errors are written by Run, and the usage is longer than a screen.
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -132,11 +133,8 @@ func (o *options) apply() error {
 	return utilerrors.NewAggregate(append(errs, o.validate()...))
 }
 
-// warn logs what was accepted and has no effect, or one that nobody should want.
+// warn logs what was accepted and has no effect.
 func (o *options) warn(logger klog.Logger, args []string) {
-	if !o.kubelet.verified() {
-		logger.Info("Not verifying who answers at the addresses of kubelets, use --kubelet-certificate-authority outside of test clusters")
-	}
 	if removed := o.removed.given(); len(removed) > 0 {
 		logger.Info("Ignoring flags that no longer have an effect, remove them from the command line", "flags", removed)
 	}

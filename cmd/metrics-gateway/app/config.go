@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,8 @@ import (
 )
 
 const (
-	// clientQPS and clientBurst limit requests to the API server. In steady state there are none but watches; at the
-	// start a handful of lists, page by page.
+	// clientQPS and clientBurst limit requests to the API server by default. In steady state there are none but watches;
+	// at the start a handful of lists, page by page. prometheus-adapter, which lists for each request, has 5 and 10.
 	clientQPS, clientBurst = 20, 40
 
 	// apiServerTimeout bounds the wait for an API server that does not answer. It is longer than a blip and shorter than
@@ -39,6 +40,7 @@ const (
 func (o *options) restConfig() (*rest.Config, error) {
 	var config *rest.Config
 	var err error
+	o.kubeconfig = cmp.Or(o.kubeconfig, o.listerKubeconfig)
 	if o.kubeconfig == "" {
 		config, err = rest.InClusterConfig()
 		if errors.Is(err, rest.ErrNotInCluster) {
@@ -57,10 +59,16 @@ func (o *options) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
+// limited returns the configuration with the limits of the command line.
+func (o *options) limited(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = o.clientQPS, o.clientBurst
+	return config
+}
+
 // newClient returns a client of the API server.
 func newClient(config *rest.Config) (kubernetes.Interface, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = clientQPS, clientBurst
 	// Lists of pods are several times smaller and cheaper to decode as protobuf than as JSON.
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON

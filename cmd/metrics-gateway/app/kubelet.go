@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
 )
 
 // kubeletOptions say how kubelets are reached. Names, defaults and messages are those of metrics-server.
@@ -67,6 +68,13 @@ func (o *kubeletOptions) addFlags(fs *pflag.FlagSet) {
 // verified tells whether kubelets must prove who they are.
 func (o *kubeletOptions) verified() bool {
 	return !o.InsecureTLS && !o.CompletelyInsecure
+}
+
+// warn logs what nobody should want.
+func (o *kubeletOptions) warn(logger klog.Logger) {
+	if !o.verified() {
+		logger.Info("Not verifying who answers at the addresses of kubelets, use --kubelet-certificate-authority outside of test clusters")
+	}
 }
 
 // validate returns what is wrong with the options, in the words that metrics-server's users look up.

@@ -25,6 +25,9 @@ const (
 	// minMaxAgeResolutions is the least --metric-max-age in resolutions. With less, points would run out between
 	// two scrapes that are merely a little late.
 	minMaxAgeResolutions = 2
+	// defaultKindsInterval is how often kinds are read when none is missing. prometheus-adapter has this flag, with 0,
+	// and reads them once.
+	defaultKindsInterval = 10 * time.Minute
 	// defaultShutdownDelay is how long a stopping server goes on serving while it is already reported unready, so
 	// that clients and proxies have learned of it before connections are refused.
 	defaultShutdownDelay = 5 * time.Second
@@ -35,10 +38,19 @@ type options struct {
 	metricResolution time.Duration
 	metricMaxAge     time.Duration
 	nodeSelector     string
-	kubeconfig       string
 	showVersion      bool
 
+	apiNames   []string
+	configFile string
+
+	kubeconfig       string
+	listerKubeconfig string
+	clientQPS        float32
+	clientBurst      int
+	kindsInterval    time.Duration
+
 	kubelet        *kubeletOptions
+	prometheus     *prometheusOptions
 	generic        *genericoptions.ServerRunOptions
 	secureServing  *genericoptions.SecureServingOptionsWithLoopback
 	authentication *genericoptions.DelegatingAuthenticationOptions
@@ -47,9 +59,13 @@ type options struct {
 	features       *genericoptions.FeatureOptions
 	logging        *logs.Options
 	removed        *removedFlags
+
+	// kubeletFlags and prometheusFlags are the flags that say something about the one or the other source of metrics.
+	kubeletFlags, prometheusFlags *pflag.FlagSet
 }
 
-// newOptions returns options with their defaults. They are metrics-server's except where a comment says otherwise.
+// newOptions returns options with their defaults. They are those of metrics-server and prometheus-adapter except where a
+// comment says otherwise.
 func newOptions() (*options, error) {
 	generic, err := newGenericOptions()
 	if err != nil {
@@ -57,7 +73,12 @@ func newOptions() (*options, error) {
 	}
 	o := &options{
 		metricResolution: 60 * time.Second,
+		apiNames:         []string{apisAuto},
+		clientQPS:        clientQPS,
+		clientBurst:      clientBurst,
+		kindsInterval:    defaultKindsInterval,
 		kubelet:          newKubeletOptions(),
+		prometheus:       newPrometheusOptions(),
 		generic:          generic,
 		secureServing:    genericoptions.NewSecureServingOptions().WithLoopback(),
 		authentication:   genericoptions.NewDelegatingAuthenticationOptions(),
@@ -97,10 +118,16 @@ func newGenericOptions() (*genericoptions.ServerRunOptions, error) {
 // flags returns the flags that set o, in the sections that --help prints.
 func (o *options) flags() cliflag.NamedFlagSets {
 	fss := cliflag.NamedFlagSets{NormalizeNameFunc: cliflag.WordSepNormalizeFunc}
-	o.addMetricsFlags(fss.FlagSet("metrics"))
-	o.kubelet.addFlags(fss.FlagSet("kubelet client"))
+	o.addAPIFlags(fss.FlagSet("metrics APIs"))
+	o.addMetricsFlags(fss.FlagSet("kubelets"))
+	o.kubelet.addFlags(fss.FlagSet("kubelets"))
+	o.prometheus.addFlags(fss.FlagSet("prometheus"))
+	o.kubeletFlags, o.prometheusFlags = fss.FlagSet("kubelets"), fss.FlagSet("prometheus")
+	o.addClusterFlags(fss.FlagSet("kubernetes API server"))
 	o.generic.AddUniversalFlags(fss.FlagSet("generic"))
 	o.secureServing.AddFlags(fss.FlagSet("secure serving"))
+	fss.FlagSet("secure serving").BoolVar(&o.secureServing.DisableHTTP2Serving, "disable-http2", o.secureServing.DisableHTTP2Serving,
+		"Serve HTTP/1.1 only. The same as --disable-http2-serving.")
 	o.authentication.AddFlags(fss.FlagSet("authentication"))
 	o.authorization.AddFlags(fss.FlagSet("authorization"))
 	o.audit.AddFlags(fss.FlagSet("auditing"))
@@ -109,6 +136,14 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	o.removed.addFlags(fss.FlagSet("logs"))
 	o.addGlobalFlags(fss.FlagSet("global"))
 	return fss
+}
+
+func (o *options) addAPIFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.configFile, "config", o.configFile,
+		"File with the rules that make metrics of what Prometheus has, in the format of prometheus-adapter. Read again when it changes.")
+	fs.StringSliceVar(&o.apiNames, "apis", o.apiNames,
+		"The APIs to serve: some of resource (metrics.k8s.io), custom (custom.metrics.k8s.io) and external (external.metrics.k8s.io). "+
+			"auto serves what --config has rules for, and resource from kubelets if it is given flags for kubelets or no --config.")
 }
 
 func (o *options) addMetricsFlags(fs *pflag.FlagSet) {
@@ -120,11 +155,27 @@ func (o *options) addMetricsFlags(fs *pflag.FlagSet) {
 		"Label selector of the nodes to ask for metrics and to list. If empty, all nodes.")
 }
 
+func (o *options) addClusterFlags(fs *pflag.FlagSet) {
+	const what = "File with the address and credentials of the API server, which are also the default credentials for kubelets. If empty, those of the pod this runs in."
+	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, what)
+	fs.StringVar(&o.listerKubeconfig, "lister-kubeconfig", o.listerKubeconfig, "The same as --kubeconfig.")
+	fs.Float32Var(&o.clientQPS, "client-qps", o.clientQPS, "How many requests a second are made to the API server in the long run.")
+	fs.IntVar(&o.clientBurst, "client-burst", o.clientBurst, "How many requests are made to the API server at once.")
+	fs.DurationVar(&o.kindsInterval, "discovery-interval", o.kindsInterval,
+		"How often the API server is asked which kinds of objects it has, beside when one is missing. 0 means the default.")
+}
+
 func (o *options) addGlobalFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig,
-		"File with the address and credentials of the API server, which are also the default credentials for kubelets. If empty, those of the pod this runs in.")
 	fs.BoolVar(&o.showVersion, "version", false, "Print the version and exit.")
 	fs.BoolP("help", "h", false, "Print this help and exit.")
+}
+
+// discoveryInterval returns --discovery-interval with its default filled in.
+func (o *options) discoveryInterval() time.Duration {
+	if o.kindsInterval == 0 {
+		return defaultKindsInterval
+	}
+	return o.kindsInterval
 }
 
 // maxAge returns --metric-max-age with its default filled in.
@@ -153,6 +204,9 @@ func (o *options) validate() []error {
 		errs = append(errs, fmt.Errorf("node-selector %q: %w", o.nodeSelector, err))
 	}
 	errs = append(errs, o.kubelet.validate()...)
+	errs = append(errs, o.prometheus.validate()...)
+	errs = append(errs, o.validateAPIs()...)
+	errs = append(errs, o.validateCluster()...)
 	errs = append(errs, o.generic.Validate()...)
 	if o.generic.RequestTimeout == 0 {
 		// The library takes it for a deadline that has passed, and answers every request with a timeout.
@@ -164,6 +218,24 @@ func (o *options) validate() []error {
 	errs = append(errs, o.authorization.Validate()...)
 	errs = append(errs, o.audit.Validate()...)
 	errs = append(errs, o.features.Validate()...)
+	return errs
+}
+
+// validateCluster returns what is wrong with how the API server is reached.
+func (o *options) validateCluster() []error {
+	var errs []error
+	if o.kubeconfig != "" && o.listerKubeconfig != "" && o.kubeconfig != o.listerKubeconfig {
+		errs = append(errs, errors.New("cannot use both --kubeconfig and --lister-kubeconfig for different files"))
+	}
+	if o.clientQPS <= 0 {
+		errs = append(errs, fmt.Errorf("client-qps should be positive, but value %v provided", o.clientQPS))
+	}
+	if o.clientBurst <= 0 {
+		errs = append(errs, fmt.Errorf("client-burst should be positive, but value %v provided", o.clientBurst))
+	}
+	if o.kindsInterval < 0 {
+		errs = append(errs, fmt.Errorf("discovery-interval should not be negative, but value %v provided", o.kindsInterval))
+	}
 	return errs
 }
 

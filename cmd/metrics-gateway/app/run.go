@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -10,17 +11,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/component-base/metrics/legacyregistry"
 	_ "k8s.io/component-base/metrics/prometheus/restclient" // rest_client_*
 	_ "k8s.io/component-base/metrics/prometheus/workqueue"  // workqueue_*
 	"k8s.io/klog/v2"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
 	"k8s.io/utils/clock"
+	customopenapi "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/custommetrics"
+	externalopenapi "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
 
 	"github.com/metrics-gateway/metrics-gateway/internal/version"
 	"github.com/metrics-gateway/metrics-gateway/pkg/client/kubelet"
+	promclient "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
+	"github.com/metrics-gateway/metrics-gateway/pkg/config"
+	"github.com/metrics-gateway/metrics-gateway/pkg/config/reload"
+	"github.com/metrics-gateway/metrics-gateway/pkg/kinds"
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
+	"github.com/metrics-gateway/metrics-gateway/pkg/provider/custom"
+	"github.com/metrics-gateway/metrics-gateway/pkg/provider/external"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/resource"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/resource/openapi"
 	"github.com/metrics-gateway/metrics-gateway/pkg/scrape"
@@ -39,59 +50,193 @@ func (o *options) run(ctx context.Context) error {
 	logger.Info("Starting metrics-gateway", "version", built.Version, "commit", built.Commit, "go", built.GoVersion)
 	limitMemory(logger, memlimit.FromCgroup)
 
-	config, err := o.restConfig()
-	if err != nil {
-		return err
-	}
-	client, err := newClient(config)
-	if err != nil {
-		return err
-	}
+	w := &wiring{options: o, logger: logger, registerer: legacyregistry.Registerer()}
+	w.registerer.MustRegister(newBuildInfo(built))
 	// The files that the flags name are read first: an error in them is found without the API server.
-	registerer := legacyregistry.Registerer()
-	registerer.MustRegister(newBuildInfo(built), newKubeletsVerified(o.kubelet.verified()))
-	kubelets, err := kubelet.NewClient(o.kubeletConfig(config, registerer))
-	if err != nil {
-		return fmt.Errorf("--kubelet-certificate-authority, --kubelet-client-certificate, --kubelet-client-key: %w", err)
-	}
-	if err := waitForAPIServer(ctx, client, config.Host); err != nil {
+	if err := w.readFiles(); err != nil {
 		return err
 	}
-
-	selector, err := labels.Parse(o.nodeSelector)
-	if err != nil {
-		return fmt.Errorf("node-selector %q: %w", o.nodeSelector, err)
-	}
-	cluster := objects.New(client, objects.Options{NodeSelector: selector})
-	points := store.New(store.Options{Resolution: o.metricResolution, MaxAge: o.maxAge(), Registerer: registerer})
-	scraper := scrape.New(kubelets, points, cluster.Pods(), scrape.Options{Resolution: o.metricResolution, Registerer: registerer, Logger: logger})
-	cluster.Nodes().OnChange(scraper.Set, scraper.Remove)
-	group, err := resource.APIGroup(resource.Options{Pods: cluster.Pods(), Nodes: cluster.Nodes(), Usage: points, Registerer: registerer})
-	if err != nil {
+	if err := waitForAPIServer(ctx, w.client, w.rest.Host); err != nil {
 		return err
 	}
-
-	generic, informers, err := o.genericConfig(client)
-	if err != nil {
-		return err
-	}
-	gateway, err := server.New(server.Config{
-		Generic:     generic,
-		Informers:   informers,
-		Groups:      []genericapiserver.APIGroupInfo{group},
-		Definitions: openapi.GetOpenAPIDefinitions,
+	w.config = server.Config{
+		Definitions: []openapicommon.GetOpenAPIDefinitions{openapi.GetOpenAPIDefinitions},
 		Version:     built,
-		Cluster:     cluster,
-		Nodes:       cluster.Nodes(),
-		Pods:        cluster.Pods(),
-		Scraper:     scraper,
-		Points:      points,
 		Clock:       clock.RealClock{},
-	})
+	}
+	for _, add := range []func() error{w.addObjects, w.addRules, w.addUsage, w.addCustom, w.addExternal} {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	var err error
+	if w.config.Generic, w.config.Informers, err = o.genericConfig(w.client); err != nil {
+		return err
+	}
+	gateway, err := server.New(w.config)
 	if err != nil {
 		return err
 	}
 	return gateway.Run(ctx)
+}
+
+// wiring is what run puts together. Its methods are to be called in the order in which they stand here.
+type wiring struct {
+	options    *options
+	logger     klog.Logger
+	registerer prometheus.Registerer
+	config     server.Config
+
+	rest     *rest.Config
+	client   kubernetes.Interface
+	served   apis
+	watcher  *reload.Watcher
+	file     *config.Config
+	kubelets *kubelet.Client
+	backend  *promclient.Client
+
+	cluster *objects.Cluster
+	rules   *rules
+}
+
+// readFiles reads all files that flags name, decides what is served, and makes the clients for that.
+func (w *wiring) readFiles() error {
+	var err error
+	if w.rest, err = w.options.restConfig(); err != nil {
+		return err
+	}
+	if w.client, err = newClient(w.options.limited(w.rest)); err != nil {
+		return err
+	}
+	if w.options.configFile != "" {
+		if w.watcher, w.file, err = w.options.loadRules(w.registerer); err != nil {
+			return err
+		}
+	}
+	if w.served, err = w.options.apis(w.file); err != nil {
+		return err
+	}
+	w.logger.Info("Serving", "apis", w.served.String())
+	if w.served.resource == fromKubelets {
+		w.registerer.MustRegister(newKubeletsVerified(w.options.kubelet.verified()))
+		w.options.kubelet.warn(w.logger)
+		if w.kubelets, err = kubelet.NewClient(w.options.kubeletConfig(w.rest, w.registerer)); err != nil {
+			return fmt.Errorf("--kubelet-certificate-authority, --kubelet-client-certificate, --kubelet-client-key: %w", err)
+		}
+	}
+	if w.file != nil {
+		backend, err := w.options.prometheus.config()
+		if err != nil {
+			return err
+		}
+		backend.Registerer = w.registerer
+		if w.backend, err = promclient.New(backend); err != nil {
+			return fmt.Errorf("--prometheus-url and the flags for its credentials: %w", err)
+		}
+		w.logger.Info("Backend", "name", backend.Name, "credentials", w.backend.Credentials())
+	}
+	return nil
+}
+
+// addObjects adds what follows the pods, and the nodes if they are needed.
+func (w *wiring) addObjects() error {
+	if w.served.resource == nowhere && !w.served.custom {
+		return nil
+	}
+	selector, err := labels.Parse(w.options.nodeSelector)
+	if err != nil {
+		return fmt.Errorf("node-selector %q: %w", w.options.nodeSelector, err)
+	}
+	w.cluster = objects.New(w.client, objects.Options{NodeSelector: selector, PodsOnly: w.served.resource == nowhere})
+	w.config.Background = append(w.config.Background, server.Task{Name: "cluster state", Runner: w.cluster})
+	return nil
+}
+
+// addRules adds what keeps the rules up to date.
+func (w *wiring) addRules() error {
+	if w.file == nil {
+		return nil
+	}
+	var err error
+	w.rules, err = w.options.newRules(w.watcher, w.file, w.served, w.rest, w.backend, w.logger, w.registerer)
+	if err != nil {
+		return err
+	}
+	w.config.Background = append(w.config.Background, w.rules.tasks()...)
+	w.config.Awaited = append(w.config.Awaited, w.rules.awaited()...)
+	if w.cluster != nil {
+		w.config.Awaited = append(w.config.Awaited, podsKnown(w.cluster.Pods()))
+	}
+	return nil
+}
+
+// addUsage adds metrics.k8s.io.
+func (w *wiring) addUsage() error {
+	if w.served.resource == nowhere {
+		return nil
+	}
+	options := resource.Options{Pods: w.cluster.Pods(), Nodes: w.cluster.Nodes(), Registerer: w.registerer}
+	if w.served.resource == fromKubelets {
+		o := w.options
+		points := store.New(store.Options{Resolution: o.metricResolution, MaxAge: o.maxAge(), Registerer: w.registerer})
+		scraper := scrape.New(w.kubelets, points, w.cluster.Pods(), scrape.Options{Resolution: o.metricResolution, Registerer: w.registerer, Logger: w.logger})
+		w.cluster.Nodes().OnChange(scraper.Set, scraper.Remove)
+		w.config.Kubelets = &server.Kubelets{Nodes: w.cluster.Nodes(), Pods: w.cluster.Pods(), Scraper: scraper, Points: points}
+		options.Usage = points
+	}
+	group, err := resource.APIGroup(options)
+	if err != nil {
+		return err
+	}
+	w.config.APIs = append(w.config.APIs, &server.Resources{Group: group})
+	return nil
+}
+
+// addCustom adds custom.metrics.k8s.io.
+func (w *wiring) addCustom() error {
+	if !w.served.custom {
+		return nil
+	}
+	client, err := metadata.NewForConfig(w.options.limited(w.rest))
+	if err != nil {
+		return fmt.Errorf("metadata client of the API server: %w", err)
+	}
+	selected := kinds.NewObjects(client, w.rules.kinds, w.cluster.Pods(), kinds.ObjectsOptions{Registerer: w.registerer})
+	w.config.Background = append(w.config.Background, server.Task{Name: "objects of selectors", Runner: selected})
+	api, err := custom.New(custom.Options{
+		Catalog: w.rules.Catalog, Querier: instant{w.backend}, Objects: selected, Kinds: w.rules.kinds, Registerer: w.registerer,
+	})
+	if err != nil {
+		return err
+	}
+	w.config.APIs = append(w.config.APIs, api)
+	w.config.Definitions = append(w.config.Definitions, customopenapi.GetOpenAPIDefinitions)
+	return nil
+}
+
+// addExternal adds external.metrics.k8s.io.
+func (w *wiring) addExternal() error {
+	if !w.served.external {
+		return nil
+	}
+	api, err := external.New(external.Options{Catalog: w.rules.Catalog, Querier: instant{w.backend}, Registerer: w.registerer})
+	if err != nil {
+		return err
+	}
+	w.config.APIs = append(w.config.APIs, api)
+	w.config.Definitions = append(w.config.Definitions, externalopenapi.GetOpenAPIDefinitions)
+	return nil
+}
+
+// podsKnown waits for the first list of pods, which an account may have no right to: all that is no metric of pods is
+// served without.
+func podsKnown(pods server.Cache) server.Awaited {
+	return server.Awaited{Name: "pods-known", AtMost: readyTimeout, Check: func() error {
+		if !pods.HasSynced() {
+			return errors.New("pods were not listed yet: check that this account may list and watch pods")
+		}
+		return nil
+	}}
 }
 
 // kubeletConfig returns how kubelets are reached.

@@ -74,7 +74,7 @@ func TestUnverifiedKubeletsAreTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := parse(t, test.args...)
 			var lines []string
-			o.warn(funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}), nil)
+			o.kubelet.warn(funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}))
 			if warned := len(lines) == 1; warned == (test.verified == 1) || len(lines) > 1 {
 				t.Errorf("logged %q", lines)
 			}
