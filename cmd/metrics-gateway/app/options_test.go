@@ -31,41 +31,56 @@ func parse(t *testing.T, args ...string) *options {
 	return o
 }
 
-func TestEveryFlagOfMetricsServerIsAcceptedWithItsDefault(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("testdata", "metrics-server-flags.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := newOptions()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := newCommand(o, os.Stdout)
-	for line := range strings.Lines(string(text)) {
-		name, want, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name == "" || name == "#" {
-			continue
-		}
-		for _, name := range []string{name, strings.ReplaceAll(name, "-", "_")} {
-			registered := command.Flags().Lookup(name)
-			switch {
-			case registered == nil:
-				t.Errorf("--%s is not accepted", name)
-				continue
-			case want != "" && registered.DefValue != want,
-				want == "" && !slices.Contains([]string{"", "0", "0s", "false", "[]", "<nil>"}, registered.DefValue):
-				t.Errorf("--%s has default %q, want %q", name, registered.DefValue, want)
+func TestEveryFlagOfThePeersIsAcceptedWithItsDefault(t *testing.T) {
+	for _, peer := range []string{"metrics-server", "prometheus-adapter"} {
+		t.Run(peer, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("testdata", peer+"-flags.txt"))
+			if err != nil {
+				t.Fatal(err)
 			}
-			if err := setDefault(registered); err != nil {
-				t.Errorf("--%s=%s: %v", name, registered.DefValue, err)
+			o, err := newOptions()
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			command := newCommand(o, os.Stdout)
+			for line := range strings.Lines(string(text)) {
+				name, want, _ := strings.Cut(strings.TrimSpace(line), " ")
+				if name == "" || name == "#" {
+					continue
+				}
+				for _, name := range []string{name, strings.ReplaceAll(name, "-", "_")} {
+					checkFlag(t, command.Flags(), name, want)
+				}
+			}
+			if l := command.Flags().ShorthandLookup("l"); l == nil || l.Name != "node-selector" {
+				t.Error("-l is not --node-selector")
+			}
+			o, err = newOptions()
+			if err != nil {
+				t.Fatal(err)
+			}
+			newCommand(o, os.Stdout)
+			if errs := o.validate(); len(errs) > 0 {
+				t.Errorf("defaults are not valid: %v", errs)
+			}
+		})
 	}
-	if l := command.Flags().ShorthandLookup("l"); l == nil || l.Name != "node-selector" {
-		t.Error("-l is not --node-selector")
+}
+
+// checkFlag checks that there is a flag, that it has the default, and that it takes it.
+func checkFlag(t *testing.T, flags *pflag.FlagSet, name, want string) {
+	t.Helper()
+	registered := flags.Lookup(name)
+	switch {
+	case registered == nil:
+		t.Errorf("--%s is not accepted", name)
+		return
+	case want != "" && registered.DefValue != want,
+		want == "" && !slices.Contains([]string{"", "0", "0s", "false", "[]", "<nil>"}, registered.DefValue):
+		t.Errorf("--%s has default %q, want %q", name, registered.DefValue, want)
 	}
-	if errs := o.validate(); len(errs) > 0 {
-		t.Errorf("defaults are not valid: %v", errs)
+	if err := setDefault(registered); err != nil {
+		t.Errorf("--%s=%s: %v", name, registered.DefValue, err)
 	}
 }
 
@@ -187,6 +202,55 @@ func TestValidate(t *testing.T) {
 			args: []string{"--node-selector=a=b=c"},
 			want: []string{`node-selector "a=b=c": found '=', expected: ',' or 'end of string'`},
 		},
+		"the arguments of prometheus-adapter's Helm chart, and others that live in manifests": {
+			args: []string{"/adapter", "--secure-port=6443", "--cert-dir=/tmp/cert", "--prometheus-url=http://prometheus.default.svc:9090",
+				"--metrics-relist-interval=1m", "-v=4", "--config=/etc/adapter/config.yaml", "--logtostderr=true", "--stderrthreshold=2", "--disable-http2",
+				"--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_RSA_WITH_AES_256_CBC_SHA", "--lister-kubeconfig=k", "--client-qps=5", "--client-burst=10",
+				"--discovery-interval=0", "--metrics-max-age=10s", "--prometheus-header=X-Scope-OrgID=a=b", "--prometheus-header=X-Empty"},
+		},
+		"flags about Prometheus that do not fit together": {
+			args: []string{"--config=c", "--prometheus-verb=get", "--prometheus-auth-incluster", "--prometheus-auth-config=a", "--prometheus-client-tls-key-file=k",
+				"--metrics-relist-interval=0", "--metrics-max-age=-1s", "--prometheus-header==v"},
+			want: []string{
+				`prometheus-verb should be GET or POST, but value "get" provided`,
+				"cannot use both --prometheus-auth-incluster and --prometheus-auth-config",
+				"need both --prometheus-client-tls-cert-file and --prometheus-client-tls-key-file",
+				"metrics-relist-interval should be positive, but value 0s provided",
+				"metrics-max-age should not be negative, but value -1s provided",
+				"prometheus-header should be name=value, but one without a name provided",
+			},
+		},
+		"flags about Prometheus without rules": {
+			args: []string{"--prometheus-url=http://p", "--metrics-relist-interval=1m"},
+			want: []string{"--metrics-relist-interval, --prometheus-url needs rules that are about Prometheus: pass their file with --config"},
+		},
+		"APIs that need rules without rules": {
+			args: []string{"--apis=resource,custom,external"},
+			want: []string{
+				"--apis=custom needs rules: pass their file with --config",
+				"--apis=external needs rules: pass their file with --config",
+			},
+		},
+		"APIs that do not exist": {
+			args: []string{"--apis=auto,metrics"},
+			want: []string{
+				"apis should be auto or name some of resource, custom, external, but both provided",
+				`apis should be auto or name some of resource, custom, external, but value "metrics" provided`,
+			},
+		},
+		"no APIs": {
+			args: []string{"--apis="},
+			want: []string{"apis should be auto or name some of resource, custom, external"},
+		},
+		"limits of a client that could do nothing": {
+			args: []string{"--client-qps=0", "--client-burst=0", "--discovery-interval=-1s", "--kubeconfig=a", "--lister-kubeconfig=b"},
+			want: []string{
+				"cannot use both --kubeconfig and --lister-kubeconfig for different files",
+				"client-qps should be positive, but value 0 provided",
+				"client-burst should be positive, but value 0 provided",
+				"discovery-interval should not be negative, but value -1s provided",
+			},
+		},
 		"(12.14) errors of every group of flags": {
 			args: []string{"--max-requests-inflight=-1", "--request-timeout=0", "--secure-port=0", "--tls-min-version=VersionTLS09",
 				"--tls-cipher-suites=ROT13", "--tls-cert-file=a", "--requestheader-username-headers= ", "--audit-log-path=-", "--audit-log-maxage=-1"},
@@ -211,6 +275,27 @@ func TestValidate(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("unexpected errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// P36
+func TestMaximumAgeOfSeriesIsAtLeastTheRelistInterval(t *testing.T) {
+	tests := map[string]struct {
+		args   []string
+		want   time.Duration
+		raised bool
+	}{
+		"the relist interval by default": {args: []string{"--metrics-relist-interval=1m"}, want: time.Minute},
+		"longer than it":                 {args: []string{"--metrics-relist-interval=1m", "--metrics-max-age=5m"}, want: 5 * time.Minute},
+		"shorter than it":                {args: []string{"--metrics-max-age=5m"}, want: 10 * time.Minute, raised: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, raised := parse(t, test.args...).prometheus.maxAge()
+			if got != test.want || raised != test.raised {
+				t.Errorf("maximum age %v, raised %t, want %v, %t", got, raised, test.want, test.raised)
 			}
 		})
 	}
