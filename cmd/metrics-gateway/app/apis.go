@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,8 @@ func (o *options) apis(cfg *config.Config) (apis, error) {
 		}
 	}
 	switch {
+	case !auto && cfg != nil && served.resource != fromRules && !served.custom && !served.external:
+		return apis{}, fmt.Errorf("--config %s has no rules for what --apis=%s names: remove the one or change the other", o.configFile, strings.Join(o.apiNames, ","))
 	case served.resource == fromRules && len(kubeletFlags) > 0:
 		return apis{}, fmt.Errorf("%s is for metrics from kubelets, but resourceRules of %s say that they come from Prometheus: remove the one or the other",
 			strings.Join(kubeletFlags, ", "), o.configFile)
@@ -140,7 +143,7 @@ func (a apis) allows(cfg *config.Config, auto bool) error {
 	case auto && len(cfg.ExternalRules) > 0 && !a.external:
 		return cfg.At("externalRules", fmt.Errorf("are for external.metrics.k8s.io, %s, or start it with --apis", restart))
 	case (cfg.ResourceRules != nil) != (a.resource == fromRules) && (auto || a.resource != nowhere):
-		return cfg.At("resourceRules", fmt.Errorf("have come or gone, and say where metrics.k8s.io comes from: restart metrics-gateway"))
+		return cfg.At("resourceRules", errors.New("have come or gone, and say where metrics.k8s.io comes from: restart metrics-gateway"))
 	}
 	return nil
 }
@@ -155,4 +158,3 @@ func changed(fs *pflag.FlagSet, except ...string) []string {
 	})
 	return names
 }
-

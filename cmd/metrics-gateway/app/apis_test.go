@@ -40,12 +40,12 @@ func TestWhichAPIsAreServed(t *testing.T) {
 		want apis
 		err  string
 	}{
-		"no flags: metrics.k8s.io from kubelets":                 {want: apis{resource: fromKubelets}},
-		"metrics-server's flags: the same":                       {args: []string{"--metric-resolution=15s", "-l=a=b"}, want: apis{resource: fromKubelets}},
-		"prometheus-adapter's flags and rules: custom alone":     {args: []string{"--config=f.yaml", "--prometheus-url=http://p"}, file: "rules", want: apis{custom: true}},
-		"a section without rules counts as none":                 {args: []string{"--config=f.yaml"}, file: "empty external list", want: apis{custom: true}},
-		"external rules alone":                                   {args: []string{"--config=f.yaml"}, file: "external rules", want: apis{external: true}},
-		"resource rules alone: metrics.k8s.io from Prometheus":   {args: []string{"--config=f.yaml"}, file: "resource rules", want: apis{resource: fromRules}},
+		"no flags: metrics.k8s.io from kubelets":               {want: apis{resource: fromKubelets}},
+		"metrics-server's flags: the same":                     {args: []string{"--metric-resolution=15s", "-l=a=b"}, want: apis{resource: fromKubelets}},
+		"prometheus-adapter's flags and rules: custom alone":   {args: []string{"--config=f.yaml", "--prometheus-url=http://p"}, file: "rules", want: apis{custom: true}},
+		"a section without rules counts as none":               {args: []string{"--config=f.yaml"}, file: "empty external list", want: apis{custom: true}},
+		"external rules alone":                                 {args: []string{"--config=f.yaml"}, file: "external rules", want: apis{external: true}},
+		"resource rules alone: metrics.k8s.io from Prometheus": {args: []string{"--config=f.yaml"}, file: "resource rules", want: apis{resource: fromRules}},
 		"all sections":                                           {args: []string{"--config=f.yaml"}, file: "all", want: apis{fromRules, true, true}},
 		"a file without rules: nothing":                          {args: []string{"--config=f.yaml"}, file: "nothing", want: apis{}},
 		"both servers' flags: all":                               {args: []string{"--config=f.yaml", "--kubelet-insecure-tls"}, file: "rules, external", want: apis{fromKubelets, true, true}},
@@ -56,6 +56,10 @@ func TestWhichAPIsAreServed(t *testing.T) {
 		"a flag for kubelets and resource rules contradict each other": {
 			args: []string{"--config=f.yaml", "--kubelet-port=1"}, file: "resource rules",
 			err: "--kubelet-port is for metrics from kubelets, but resourceRules of f.yaml say that they come from Prometheus: remove the one or the other",
+		},
+		"a file has no effect if nothing is served by it": {
+			args: []string{"--config=f.yaml", "--apis=resource"}, file: "rules",
+			err: "--config f.yaml has no rules for what --apis=resource names: remove the one or change the other",
 		},
 		"a flag for kubelets has no effect without metrics.k8s.io": {
 			args: []string{"--config=f.yaml", "--kubelet-port=1", "--apis=custom"}, file: "rules",

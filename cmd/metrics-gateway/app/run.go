@@ -176,8 +176,10 @@ func (w *wiring) addUsage() error {
 		return nil
 	}
 	options := resource.Options{Pods: w.cluster.Pods(), Nodes: w.cluster.Nodes(), Registerer: w.registerer}
-	if w.served.resource == fromKubelets {
-		o := w.options
+	switch o := w.options; w.served.resource {
+	case fromRules:
+		options.Rules, options.Querier = w.rules.Resource, instant{w.backend}
+	case fromKubelets:
 		points := store.New(store.Options{Resolution: o.metricResolution, MaxAge: o.maxAge(), Registerer: w.registerer})
 		scraper := scrape.New(w.kubelets, points, w.cluster.Pods(), scrape.Options{Resolution: o.metricResolution, Registerer: w.registerer, Logger: w.logger})
 		w.cluster.Nodes().OnChange(scraper.Set, scraper.Remove)

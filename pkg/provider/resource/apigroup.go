@@ -14,7 +14,9 @@ import (
 	"k8s.io/metrics/pkg/apis/metrics/install"
 	"k8s.io/utils/clock"
 
+	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
+	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/metricapi"
 	"github.com/metrics-gateway/metrics-gateway/pkg/store"
 )
 
@@ -39,7 +41,7 @@ type NodeLister interface {
 	HasSynced() bool
 }
 
-// Usage knows what nodes and pods use. It answers false for what it has no complete numbers of. Its methods are safe
+// Usage knows what nodes and pods use, without waiting. It answers false for what it has no complete numbers of. Its methods are safe
 // for concurrent use.
 type Usage interface {
 	Node(name string) (store.NodeUsage, bool)
@@ -47,20 +49,29 @@ type Usage interface {
 	Pod(node, namespace, name string) (store.PodUsage, bool)
 }
 
-// Options are what the API group is made of.
+// Querier evaluates PromQL. An error of it that is no *prometheus.Error of pkg/client/prometheus is logged and not told.
+type Querier = metricapi.Querier
+
+// Options are what the API group is made of. Numbers come either from Usage, or from Rules and Querier.
 type Options struct {
 	Pods  PodLister
 	Nodes NodeLister
+	// Usage has the numbers of kubelets. Nil if they are made by Rules.
 	Usage Usage
-	// Clock tells how old a sample is that is served. Nil means the system's.
+	// Rules returns the rules that make queries for usage at the moment. It is called once per request, and nil from it
+	// means that there are none, which clients get as 503. Itself it is nil if numbers come from Usage.
+	Rules func() *naming.ResourceRules
+	// Querier evaluates the queries that Rules make. Nil if Rules is.
+	Querier Querier
+	// Clock tells how old a sample is that is served, and when Rules made an answer. Nil means the system's.
 	Clock clock.PassiveClock
-	// Registerer gets the group's own metric. It may be nil.
+	// Registerer gets the group's own metrics. It may be nil.
 	Registerer prometheus.Registerer
 }
 
 // APIGroup returns metrics.k8s.io with v1 and v1beta1, in this order of preference, for
 // genericapiserver.GenericAPIServer.InstallAPIGroup. Both versions are served from the same storage. It fails when
-// its metric is already registered.
+// its metrics are already registered, and when the options name no source of numbers or two.
 func APIGroup(options Options) (genericapiserver.APIGroupInfo, error) {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
@@ -74,10 +85,24 @@ func APIGroup(options Options) (genericapiserver.APIGroupInfo, error) {
 		return genericapiserver.APIGroupInfo{}, fmt.Errorf("metrics of %s: %w", metrics.GroupName, err)
 	}
 
-	storage := map[string]rest.Storage{
-		"nodes": &nodeStorage{nodes: options.Nodes, usage: options.Usage, freshness: freshness},
-		"pods":  &podStorage{pods: options.Pods, usage: options.Usage, freshness: freshness},
+	nodes := &nodeStorage{nodes: options.Nodes, freshness: freshness}
+	pods := &podStorage{pods: options.Pods, freshness: freshness}
+	switch {
+	case options.Usage != nil && options.Rules == nil && options.Querier == nil:
+		nodes.source, pods.source = &kubeletNodes{options.Usage}, &kubeletPods{options.Usage}
+	case options.Usage == nil && options.Rules != nil && options.Querier != nil:
+		reader, err := metricapi.NewReader(metrics.GroupName, options.Querier, options.Registerer)
+		if err != nil {
+			return genericapiserver.APIGroupInfo{}, err
+		}
+		queries := queries{rules: options.Rules, reader: reader, clock: options.Clock}
+		nodes.source, pods.source = newQueriedNodes(queries), newQueriedPods(queries)
+	default:
+		return genericapiserver.APIGroupInfo{}, fmt.Errorf(
+			"source of %s: either Usage or both of Rules and Querier must be given", metrics.GroupName)
 	}
+
+	storage := map[string]rest.Storage{"nodes": nodes, "pods": pods}
 	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, scheme, runtime.NewParameterCodec(scheme),
 		serializer.NewCodecFactory(scheme))
 	for _, version := range group.PrioritizedVersions {

@@ -19,7 +19,7 @@ import (
 // nodeStorage serves NodeMetrics.
 type nodeStorage struct {
 	nodes     NodeLister
-	usage     Usage
+	source    source[*objects.Node, metrics.NodeMetrics]
 	freshness freshness
 }
 
@@ -47,7 +47,7 @@ func (*nodeStorage) NamespaceScoped() bool { return false }
 func (*nodeStorage) GetSingularName() string { return "" }
 
 // Get implements rest.Getter.
-func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+func (s *nodeStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
 	node, ok := s.nodes.Get(name)
 	if !ok && !s.nodes.HasSynced() {
 		return nil, errNodesNotSynced()
@@ -56,7 +56,10 @@ func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) 
 		// The singular is metrics-server's, and people search for its messages.
 		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "node"}, name)
 	}
-	nodeMetrics, ok := s.metrics(node)
+	nodeMetrics, ok, err := s.source.get(ctx, node)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, apierrors.NewNotFound(metrics.Resource("nodemetrics"), name)
 	}
@@ -65,7 +68,7 @@ func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) 
 }
 
 // List implements rest.Lister.
-func (s *nodeStorage) List(_ context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
+func (s *nodeStorage) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
 	if !s.nodes.HasSynced() {
 		return nil, errNodesNotSynced()
 	}
@@ -75,7 +78,7 @@ func (s *nodeStorage) List(_ context.Context, options *metainternalversion.ListO
 			return !selector.Matches(fields.Set{fieldName: node.Name})
 		})
 	}
-	items, listMeta, err := page(nodes, options, nodePosition, s.metrics)
+	items, listMeta, err := s.source.list(ctx, nodes, options)
 	if err != nil {
 		return nil, err
 	}
@@ -88,24 +91,6 @@ func (s *nodeStorage) List(_ context.Context, options *metainternalversion.ListO
 // ConvertToTable implements rest.TableConvertor.
 func (*nodeStorage) ConvertToTable(_ context.Context, object, options runtime.Object) (*metav1.Table, error) {
 	return convertToTable(object, options)
-}
-
-// metrics returns the NodeMetrics of a node, or false when there are no numbers of it.
-func (s *nodeStorage) metrics(node *objects.Node) (metrics.NodeMetrics, bool) {
-	usage, ok := s.usage.Node(node.Name)
-	if !ok {
-		return metrics.NodeMetrics{}, false
-	}
-	return metrics.NodeMetrics{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:              node.Name,
-			Labels:            node.Labels,
-			CreationTimestamp: metav1.NewTime(usage.Stored),
-		},
-		Timestamp: timestamp(usage.Time),
-		Window:    metav1.Duration{Duration: usage.Window},
-		Usage:     resourceList(usage.Usage),
-	}, true
 }
 
 func nodePosition(node *objects.Node) position {

@@ -75,6 +75,24 @@ func decodeContinue(value string) (position, error) {
 	return token.position, nil
 }
 
+// after returns those of objects, which are sorted by position, that come after options.Continue.
+func after[O any](objects []O, options *metainternalversion.ListOptions, positionOf func(O) position) ([]O, error) {
+	if options.Continue == "" {
+		return objects, nil
+	}
+	last, err := decodeContinue(options.Continue)
+	if err != nil {
+		return nil, err
+	}
+	start, found := slices.BinarySearchFunc(objects, last, func(object O, last position) int {
+		return positionOf(object).compare(last)
+	})
+	if found {
+		start++
+	}
+	return objects[start:], nil
+}
+
 // page returns the metrics of objects, which are sorted by position: all from after options.Continue or
 // options.Limit of them. Objects without metrics are left out and do not count towards the limit.
 func page[O, M any](
@@ -83,18 +101,9 @@ func page[O, M any](
 	positionOf func(O) position,
 	metricsOf func(O) (M, bool),
 ) ([]M, metav1.ListMeta, error) {
-	if options.Continue != "" {
-		last, err := decodeContinue(options.Continue)
-		if err != nil {
-			return nil, metav1.ListMeta{}, err
-		}
-		start, found := slices.BinarySearchFunc(objects, last, func(object O, last position) int {
-			return positionOf(object).compare(last)
-		})
-		if found {
-			start++
-		}
-		objects = objects[start:]
+	objects, err := after(objects, options, positionOf)
+	if err != nil {
+		return nil, metav1.ListMeta{}, err
 	}
 
 	limit := len(objects)
@@ -116,6 +125,20 @@ func page[O, M any](
 		last = positionOf(object)
 	}
 	return items, metav1.ListMeta{}, nil
+}
+
+// cut returns the objects of a page for whose metrics one asks before it is known which of them have any: all from after
+// options.Continue or options.Limit of them. Objects without metrics count towards the limit, so that a page may be
+// shorter than it, or even empty, while others follow. The API allows that: only the continue token tells whether a
+// list has ended.
+func cut[O any](objects []O, options *metainternalversion.ListOptions, positionOf func(O) position) ([]O, metav1.ListMeta, error) {
+	objects, err := after(objects, options, positionOf)
+	if err != nil || options.Limit <= 0 || options.Limit >= int64(len(objects)) {
+		return objects, metav1.ListMeta{}, err
+	}
+	limit := int(options.Limit)
+	listMeta, err := continueAfter(positionOf(objects[limit-1]), len(objects)-limit, options)
+	return objects[:limit], listMeta, err
 }
 
 // continueAfter returns the metadata of a list that does not end with the object at last.

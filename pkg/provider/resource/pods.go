@@ -21,7 +21,7 @@ import (
 // podStorage serves PodMetrics.
 type podStorage struct {
 	pods      PodLister
-	usage     Usage
+	source    source[*objects.Pod, metrics.PodMetrics]
 	freshness freshness
 }
 
@@ -59,7 +59,10 @@ func (s *podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 	if !ok {
 		return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
 	}
-	podMetrics, ok := s.metrics(pod)
+	podMetrics, ok, err := s.source.get(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, apierrors.NewNotFound(metrics.Resource("podmetrics"), namespace+"/"+name)
 	}
@@ -76,7 +79,7 @@ func (s *podStorage) List(ctx context.Context, options *metainternalversion.List
 	if selector := options.FieldSelector; selector != nil && !selector.Empty() {
 		pods = slices.DeleteFunc(pods, func(pod *objects.Pod) bool { return !selector.Matches(podFields{pod}) })
 	}
-	items, listMeta, err := page(pods, options, podPosition, s.metrics)
+	items, listMeta, err := s.source.list(ctx, pods, options)
 	if err != nil {
 		return nil, err
 	}
@@ -89,29 +92,6 @@ func (s *podStorage) List(ctx context.Context, options *metainternalversion.List
 // ConvertToTable implements rest.TableConvertor.
 func (*podStorage) ConvertToTable(_ context.Context, object, options runtime.Object) (*metav1.Table, error) {
 	return convertToTable(object, options)
-}
-
-// metrics returns the PodMetrics of a pod, or false when there are no complete numbers of it.
-func (s *podStorage) metrics(pod *objects.Pod) (metrics.PodMetrics, bool) {
-	usage, ok := s.usage.Pod(pod.Node, pod.Namespace, pod.Name)
-	if !ok {
-		return metrics.PodMetrics{}, false
-	}
-	containers := make([]metrics.ContainerMetrics, len(usage.Containers))
-	for i, container := range usage.Containers {
-		containers[i] = metrics.ContainerMetrics{Name: container.Name, Usage: resourceList(container.Usage)}
-	}
-	return metrics.PodMetrics{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:              pod.Name,
-			Namespace:         pod.Namespace,
-			Labels:            pod.Labels,
-			CreationTimestamp: metav1.NewTime(usage.Stored),
-		},
-		Timestamp:  timestamp(usage.Time),
-		Window:     metav1.Duration{Duration: usage.Window},
-		Containers: containers,
-	}, true
 }
 
 func podPosition(pod *objects.Pod) position {

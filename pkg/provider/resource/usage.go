@@ -27,6 +27,15 @@ func resourceList(usage store.Usage) corev1.ResourceList {
 	return list
 }
 
+// milliList returns usage as the API states it: CPU in cores, memory in bytes, both given in thousandths, which is what
+// numbers from PromQL are rounded to.
+func milliList(cpu, memory int64) corev1.ResourceList {
+	return corev1.ResourceList{
+		corev1.ResourceCPU:    *resource.NewMilliQuantity(cpu, resource.DecimalSI),
+		corev1.ResourceMemory: *resource.NewMilliQuantity(memory, resource.BinarySI),
+	}
+}
+
 // quantity returns value times ten to the power of scale. A Quantity counts with an int64: values beyond it lose
 // their last decimal digit.
 func quantity(value uint64, scale resource.Scale, format resource.Format) resource.Quantity {

@@ -57,8 +57,10 @@ type Subject struct {
 	Metric string
 	// Of is where the metric is looked for: "for pods", "in namespace shop".
 	Of string
-	// External tells which of the APIs it is; they answer differently if a rule yields no query.
-	External bool
+	// External and Usage tell which of the APIs it is, neither custom.metrics.k8s.io: they answer differently if a rule
+	// yields no query, and metrics.k8s.io, which has neither a metric to be unknown nor other objects than there are, if
+	// one fails.
+	External, Usage bool
 }
 
 func (s Subject) notFound(object string, err error) string {
@@ -67,6 +69,9 @@ func (s Subject) notFound(object string, err error) string {
 	}
 	return fmt.Sprintf("the server could not find the metric %.*s %s%s: %s", maxNameLength, s.Metric, s.Of, object, err)
 }
+
+// noValue is the class of NoValueError.
+const noValue = "no_value"
 
 // verdict is what becomes of an error.
 type verdict struct {
@@ -85,6 +90,9 @@ type verdict struct {
 // later: client-go would sleep and retry in a worker of the HPA controller.
 func (r *Reader) Failed(ctx context.Context, subject Subject, err error) error {
 	v := judge(subject, err)
+	if subject.Usage {
+		v.rule = ResourceRules.ID()
+	}
 	r.metrics.count(v.code, v.rule, v.class)
 	if v.hidden {
 		klog.FromContext(ctx).Error(err, "Request failed", "rule", v.rule, "metric", subject.Metric)
@@ -118,7 +126,7 @@ func reason(code int) metav1.StatusReason {
 func judge(subject Subject, err error) verdict {
 	var (
 		refused *naming.Error
-		noValue *NoValueError
+		missing *NoValueError
 		query   *queryError
 		partial *partialError
 		objects *kinds.Error
@@ -127,12 +135,19 @@ func judge(subject Subject, err error) verdict {
 	switch {
 	case errors.As(err, &refused):
 		return judgeNaming(subject, refused)
-	case errors.As(err, &noValue):
-		return verdict{code: http.StatusNotFound, class: "no_value", rule: noValue.Rule, message: subject.notFound(noValue.Object, noValue)}
+	case errors.As(err, &missing):
+		return verdict{code: http.StatusNotFound, class: noValue, rule: missing.Rule, message: subject.notFound(missing.Object, missing)}
 	case errors.As(err, &query):
-		return judgeQuery(query)
+		v := judgeQuery(query)
+		if subject.Usage {
+			// Usage that cannot be had at the moment is one thing to its clients; the class tells the reasons apart.
+			v.code = http.StatusServiceUnavailable
+		}
+		return v
 	case errors.As(err, &partial):
 		return verdict{code: http.StatusServiceUnavailable, class: "partial", rule: partial.rule, message: partial.Error()}
+	case errors.Is(err, ErrNoRules):
+		return verdict{code: http.StatusServiceUnavailable, class: "no_rules", message: err.Error()}
 	case errors.As(err, &objects):
 		return judgeObjects(subject, objects)
 	case meta.IsNoMatchError(err):
@@ -157,7 +172,7 @@ func judgeNaming(subject Subject, err *naming.Error) verdict {
 	switch {
 	case err.Class == naming.InvalidSelector:
 		v.code = http.StatusBadRequest
-	case err.Class == naming.Unrepresentable, err.Class == naming.NoQuery && subject.External:
+	case err.Class == naming.Unrepresentable, err.Class == naming.NoQuery && subject.External, subject.Usage:
 		v.code = http.StatusInternalServerError
 	default:
 		v.code, v.message = http.StatusNotFound, subject.notFound("", err)

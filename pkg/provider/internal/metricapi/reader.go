@@ -34,6 +34,9 @@ type Querier interface {
 	Query(ctx context.Context, expr string) (backend.Result, time.Time, error)
 }
 
+// Rule is what a query belongs to in messages, logs and metrics. A *naming.Rule is one.
+type Rule interface{ ID() string }
+
 // Reader evaluates the queries of rules for the requests of one API, and counts what comes out. It is safe for
 // concurrent use.
 type Reader struct {
@@ -84,11 +87,16 @@ func (r *Reader) Evaluate(ctx context.Context, rule *naming.Rule, queries ...str
 	}
 	samples := make([]naming.Sample, 0, count)
 	for _, result := range results {
-		for _, sample := range result.Samples {
-			samples = append(samples, naming.Sample(sample))
-		}
+		samples = appendSamples(samples, result)
 	}
 	return samples, evaluated.UnixMilli(), nil
+}
+
+func appendSamples(samples []naming.Sample, result backend.Result) []naming.Sample {
+	for _, sample := range result.Samples {
+		samples = append(samples, naming.Sample(sample))
+	}
+	return samples
 }
 
 // warn passes on that a result may be incomplete, as the rule says.
@@ -99,6 +107,12 @@ func (r *Reader) warn(ctx context.Context, rule *naming.Rule, warnings []string)
 	if rule.Spec().OnPartial == config.OnPartialError {
 		return &partialError{rule: rule.ID(), warning: warnings[0]}
 	}
+	r.passOn(ctx, rule, warnings)
+	return nil
+}
+
+// passOn counts a result that is served although the backend warns of it, and tells the client why.
+func (r *Reader) passOn(ctx context.Context, rule Rule, warnings []string) {
 	r.metrics.partial.WithLabelValues(rule.ID()).Inc()
 	if r.first(rule, "partial") {
 		klog.FromContext(ctx).Info("The backend warns that the results of a rule may be incomplete, they are served", "rule", rule.ID(), "warning", warnings[0])
@@ -106,11 +120,10 @@ func (r *Reader) warn(ctx context.Context, rule *naming.Rule, warnings []string)
 	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
 		warning.AddWarning(ctx, "", fmt.Sprintf("%s: the result may be incomplete: %s", rule.ID(), w))
 	}
-	return nil
 }
 
 // Dropped counts samples that gave no value, and logs the first of each reason for each rule.
-func (r *Reader) Dropped(ctx context.Context, rule *naming.Rule, dropped naming.Dropped) {
+func (r *Reader) Dropped(ctx context.Context, rule Rule, dropped naming.Dropped) {
 	for reason, count := range dropped.Count {
 		if count > 0 {
 			r.metrics.dropped.WithLabelValues(rule.ID(), label(naming.Reason(reason))).Add(float64(count))
@@ -135,15 +148,22 @@ const (
 	Last Outcome = "last"
 	// Nothing is an empty list.
 	Nothing Outcome = "nothing"
+	// Incomplete are values some of which are missing because queries failed.
+	Incomplete Outcome = "incomplete"
 )
 
 // Served counts a request that a rule has answered.
-func (r *Reader) Served(rule *naming.Rule, outcome Outcome) {
+func (r *Reader) Served(rule Rule, outcome Outcome) {
 	r.metrics.count(http.StatusOK, rule.ID(), string(outcome))
 }
 
+// NotFound counts a request for one object of which a rule has no value, if the caller says so in its own words.
+func (r *Reader) NotFound(rule Rule) {
+	r.metrics.count(http.StatusNotFound, rule.ID(), noValue)
+}
+
 // first tells whether this has not been logged about the rule before.
-func (r *Reader) first(rule *naming.Rule, what string) bool {
+func (r *Reader) first(rule Rule, what string) bool {
 	_, told := r.told.LoadOrStore([2]string{rule.ID(), what}, true)
 	return !told
 }
