@@ -170,7 +170,7 @@ rule: {}
 			file: "rules: *a",
 			want: []string{`f.yaml: cannot be read as YAML: unknown anchor 'a' referenced`},
 		},
-		"a second document": {
+		"P45: a second document": {
 			file: "rules: []\n---\nrules: []\n",
 			want: []string{`f.yaml: cannot be read as YAML: the file holds more than one document`},
 		},

@@ -197,6 +197,7 @@ func TestSetKeepsWhatIsKnownAndHasNoGap(t *testing.T) {
 	})
 }
 
+// P4.
 func TestCutsAreCounted(t *testing.T) {
 	t.Parallel()
 	many := make([]string, 0, maxNames+10)

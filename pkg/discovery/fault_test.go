@@ -66,6 +66,7 @@ func TestAFailingRuleKeepsWhatItHasAndHoldsNothingUp(t *testing.T) {
 	}
 }
 
+// P38.
 func TestABackendThatIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	for name, class := range map[string]prometheus.Class{

@@ -103,6 +103,7 @@ func object(apiVersion, kind, namespace, name, app string) *metav1.PartialObject
 	}
 }
 
+// P24.
 func TestObjectsAreFoundByLabelsWithoutAListPerRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -142,6 +143,7 @@ func TestObjectsAreFoundByLabelsWithoutAListPerRequest(t *testing.T) {
 	})
 }
 
+// P60: those are the running ones.
 func TestPodsComeFromThoseThatAreFollowedAnyway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

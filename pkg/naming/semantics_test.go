@@ -118,7 +118,7 @@ func (test semanticsCase) usage(t *testing.T) {
 			cpu, memory = plan.CPU, plan.Memory
 		}
 	} else {
-		var pods []Pods
+		pods := make([]Pods, 0, len(test.Pods))
 		for _, namespace := range slices.Sorted(maps.Keys(test.Pods)) {
 			pods = append(pods, Pods{namespace, test.Pods[namespace]})
 		}

@@ -24,7 +24,7 @@ func writeFile(t *testing.T, name string, content []byte) {
 	}
 }
 
-// A token or password that the backend no longer takes is a 401; after the file has changed, the next request
+// P34: a token or password that the backend no longer takes is a 401; after the file has changed, the next request
 // succeeds.
 func TestRotatedCredentials(t *testing.T) {
 	t.Parallel()
@@ -118,6 +118,7 @@ func newTLSBackend(t *testing.T, serving tls.Certificate, clients *authority) *h
 	return server
 }
 
+// P34.
 func TestRotatedCA(t *testing.T) {
 	t.Parallel()
 	first, second := newAuthority(t), newAuthority(t)
@@ -146,6 +147,7 @@ func TestRotatedCA(t *testing.T) {
 	}
 }
 
+// P34: a CA, a client certificate and a token combine.
 func TestRotatedClientCertificate(t *testing.T) {
 	t.Parallel()
 	issuer := newAuthority(t)

@@ -147,7 +147,7 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// What an answer costs in memory is bounded by its result, and that by the limits. Not parallel: it measures.
+// P4: what an answer costs in memory is bounded by its result, and that by the limits. Not parallel: it measures.
 func TestLargeAnswersAreBounded(t *testing.T) {
 	bomb := compressed(t, strings.Repeat(" ", 1<<20))
 	for name, tc := range map[string]struct {
@@ -241,6 +241,7 @@ func (p pipes) Close() error { close(p); return nil }
 
 func (pipes) Addr() net.Addr { return &net.UnixAddr{} }
 
+// P2.
 func TestSlowBackends(t *testing.T) {
 	t.Parallel()
 	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

@@ -55,12 +55,12 @@ func TestQueryRequest(t *testing.T) {
 		options      []func(*Config)
 		want         received
 	}{
-		"GET by default":          {expr: `sum(a{b="c&d"})`, want: received{http.MethodGet, "/api/v1/query", params(`sum(a{b="c&d"})`), none}},
-		"POST when configured":    {expr: "a", options: []func(*Config){withPost}, want: received{http.MethodPost, "/api/v1/query", none, params("a")}},
-		"POST when it is long":    {expr: long, want: received{http.MethodPost, "/api/v1/query", none, params(long)}},
-		"a path in front":         {expr: "a", suffix: "/prometheus/", want: received{http.MethodGet, "/prometheus/api/v1/query", params("a"), none}},
-		"URL parameters and GET":  {expr: "a", suffix: "/?dedup=false&x=%26", want: received{http.MethodGet, "/api/v1/query", url.Values{"query": {"a"}, "time": {"1758000000.123"}, "dedup": {"false"}, "x": {"&"}}, none}},
-		"URL parameters and POST": {expr: "a", suffix: "?dedup=false", options: []func(*Config){withPost}, want: received{http.MethodPost, "/api/v1/query", url.Values{"dedup": {"false"}}, params("a")}},
+		"GET by default":           {expr: `sum(a{b="c&d"})`, want: received{http.MethodGet, "/api/v1/query", params(`sum(a{b="c&d"})`), none}},
+		"POST when configured":     {expr: "a", options: []func(*Config){withPost}, want: received{http.MethodPost, "/api/v1/query", none, params("a")}},
+		"POST when it is long":     {expr: long, want: received{http.MethodPost, "/api/v1/query", none, params(long)}},
+		"a path in front":          {expr: "a", suffix: "/prometheus/", want: received{http.MethodGet, "/prometheus/api/v1/query", params("a"), none}},
+		"P35: URL parameters, GET": {expr: "a", suffix: "/?dedup=false&x=%26", want: received{http.MethodGet, "/api/v1/query", url.Values{"query": {"a"}, "time": {"1758000000.123"}, "dedup": {"false"}, "x": {"&"}}, none}},
+		"URL parameters and POST":  {expr: "a", suffix: "?dedup=false", options: []func(*Config){withPost}, want: received{http.MethodPost, "/api/v1/query", url.Values{"dedup": {"false"}}, params("a")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestConcurrentQueries(t *testing.T) {
 	group.Wait()
 }
 
-// D10: prometheus-adapter put all names into one URL.
+// P23.
 func TestQueryWith5000NamesSucceeds(t *testing.T) {
 	t.Parallel()
 	names := make([]string, 5000)
@@ -157,7 +157,7 @@ func TestListRequest(t *testing.T) {
 	}
 }
 
-// D6: prometheus-adapter sent a timeout with the wrong sign.
+// P2.
 func TestServerTimeoutIsPositiveAndBelowTheDeadline(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

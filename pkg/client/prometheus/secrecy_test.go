@@ -95,6 +95,30 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 }
 
+// P40: at no level does the log hold what was asked or answered, which prometheus-adapter's does at level 8.
+func TestQueriesAndAnswersAreNotLogged(t *testing.T) {
+	t.Parallel()
+	for name, handler := range map[string]http.HandlerFunc{
+		"an answer": answer(vector(`{"metric":{"customer":"acme"},"value":[1,"2"]}`)),
+		"an error": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_, _ = w.Write([]byte(`{"status":"error","errorType":"execution","error":"many-to-many: acme"}`))
+		},
+		"something else": answer("<html>acme</html>"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.Verbosity(10), ktesting.BufferLogs(true)))
+			_, _ = newTestClient(t, handler).Query(klog.NewContext(t.Context(), logger), `sum(revenue{customer="acme"})`, evaluation)
+			lines := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
+			if !strings.Contains(lines, backendName) || strings.Contains(lines, "acme") || strings.Contains(lines, "revenue") {
+				t.Errorf("log %q, want one that speaks of the request and not of its content", lines)
+			}
+		})
+	}
+}
+
+// P39.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()

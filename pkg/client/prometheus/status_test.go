@@ -57,6 +57,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// P61.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	second := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

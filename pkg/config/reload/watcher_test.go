@@ -79,7 +79,7 @@ func TestCheck(t *testing.T) {
 			looks:   []string{"", "rules:\n", rules("a"), rules("a")},
 			success: 1,
 		},
-		"a broken file is reported once with line and field": {
+		"P37: a broken file is reported once with line and field": {
 			looks:   []string{broken, broken, broken, broken},
 			success: 0,
 			lines:   []string{`rules.yaml:3: rules[0].metricQuery`},

@@ -28,7 +28,7 @@ func TestAnswersHaveValuesOfObjects(t *testing.T) {
 		queries []string
 		want    []string // Kind, API version, namespace, name, value, window of each item.
 	}{
-		"a pod by name": {
+		"P19 a pod by name": {
 			path:    inShop + "pods/web-0/http_requests_per_second",
 			samples: samples{apitest.Sample(16.6, "pod", "web-0")},
 			queries: []string{`sum(rate(http_requests_total{namespace="shop",pod="web-0"}[2m])) by (pod)`},
@@ -92,6 +92,18 @@ func TestAnswersHaveValuesOfObjects(t *testing.T) {
 			samples: samples{apitest.Sample(1, "class", "b")},
 			queries: []string{`sum(node_load1{namespace="shop",class=~"a|b"}) by (class)`},
 			want:    []string{"StorageClass storage.k8s.io/v1beta1 shop/b 1 -"},
+		},
+		"P53 a node in a namespace, which means nothing": {
+			path:    inShop + "nodes/worker/node_load1",
+			samples: samples{apitest.Sample(1, "instance", "worker")},
+			queries: []string{`sum(node_load1{instance="worker"}) by (instance)`},
+			want:    []string{"Node v1 /worker 1 -"},
+		},
+		"P53 selected nodes in a namespace": {
+			path:    inShop + "nodes/*/node_load1?labelSelector=pool%3Da",
+			samples: samples{apitest.Sample(1, "instance", "a"), apitest.Sample(2, "instance", "b")},
+			queries: []string{`sum(node_load1{instance=~"a|b"}) by (instance)`},
+			want:    []string{"Node v1 /a 1 -", "Node v1 /b 2 -"},
 		},
 		"P20 the largest of several samples": {
 			path:    inShop + "pods/web-0/http_requests_per_second",

@@ -47,6 +47,7 @@ func TestDiscoveryListsMetricsByName(t *testing.T) {
 	}
 }
 
+// P51.
 func TestDiscoveryNamesBothVersions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

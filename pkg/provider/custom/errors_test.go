@@ -53,8 +53,9 @@ func TestErrorsSayWhy(t *testing.T) {
 			path: base + "pods/web-0/http_requests_per_second", status: 404, class: "wrong_object",
 			message: "the server could not find the metric http_requests_per_second for pods: rules[0]: metrics of pods are read in a namespace",
 		},
-		"no such metric of this kind, but of others": {
+		"P62 no such metric of this kind, but of others": {
 			path: inShop + "services/web/node_load1", status: 404, class: "wrong_object",
+			message: `the server could not find the metric node_load1 for services: no rule makes a metric "node_load1" of services, only of namespaces, nodes, storageclasses.storage.k8s.io`,
 		},
 		"no such resource": {
 			path: inShop + "widgets/w/queue_depth", status: 404, class: "unknown_resource",
@@ -95,7 +96,7 @@ func TestErrorsSayWhy(t *testing.T) {
 			path: pod, samples: []backend.Sample{apitest.Sample(1e16, "pod", "web-0")}, status: 404, class: "no_value",
 			message: "the server could not find the metric http_requests_per_second for pods web-0: rules[0]: its sample is infinite or too large",
 		},
-		"samples without the label of the object": {
+		"P52 samples without the label of the object": {
 			path: pods, samples: []backend.Sample{apitest.Sample(1)}, status: 404, class: "no_value",
 			message: `the server could not find the metric http_requests_per_second for pods: rules[0]: samples of the query lack the label "pod" that is to name the object`,
 		},
@@ -104,8 +105,8 @@ func TestErrorsSayWhy(t *testing.T) {
 			message: `rules[0]: backend "main" cannot be reached: connection refused`,
 		},
 		"P21 a backend that fails":             {path: pod, fail: backendError(backend.ClassUnavailable, "failed (HTTP 502)"), status: 503, class: "unavailable"},
-		"P21 a backend that breaks off":        {path: pod, fail: backendError(backend.ClassTruncated, "broke off"), status: 503, class: "truncated"},
-		"P21 a backend that has enough":        {path: pod, fail: backendError(backend.ClassTooManyRequests, "limits requests (HTTP 429)"), status: 503, class: "too_many_requests"},
+		"P55 a backend that breaks off":        {path: pod, fail: backendError(backend.ClassTruncated, "broke off"), status: 503, class: "truncated"},
+		"P55 a backend that has enough":        {path: pod, fail: backendError(backend.ClassTooManyRequests, "limits requests (HTTP 429)"), status: 503, class: "too_many_requests"},
 		"P21 a backend that is late":           {path: pod, fail: backendError(backend.ClassTimeout, "did not answer in 30s"), status: 504, class: "timeout"},
 		"P21 a backend that wants credentials": {path: pod, fail: backendError(backend.ClassUnauthorized, "refused the credentials (HTTP 403)"), status: 500, class: "unauthorized"},
 		"P21 a query that the backend refuses": {path: pod, fail: backendError(backend.ClassBadQuery, "refused the query: parse error"), status: 500, class: "bad_query"},
@@ -186,6 +187,7 @@ func TestPathsThatAreNone(t *testing.T) {
 	}
 }
 
+// P22.
 func TestWarningsOfTheBackendReachTheClient(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -83,7 +83,7 @@ func TestAnswersHaveValues(t *testing.T) {
 		query   string
 		want    []string
 	}{
-		"all labels of a series": {
+		"P50 all labels of a series, over the window of the query": {
 			path:    "queue_messages?labelSelector=queue%3Din",
 			samples: []backend.Sample{apitest.Sample(7, "__name__", "queue_messages", "queue", "in"), apitest.Sample(0.0015, "queue", "in", "x", "y")},
 			query:   `max_over_time(queue_messages{queue="in",namespace="shop"}[90s])`,
@@ -165,7 +165,7 @@ func TestErrorsSayWhy(t *testing.T) {
 			path: inShop + "global", result: backend.Result{Samples: []backend.Sample{apitest.Sample(math.Inf(1))}}, status: 500,
 			message: "externalRules[1]: the query yields +Inf, which is infinite or too large",
 		},
-		"onMissing: error": {
+		"P49 onMissing: error": {
 			path: inShop + "strict", status: 404,
 			message: "the server could not find the metric strict in namespace shop: externalRules[2]: the query yields nothing",
 		},
