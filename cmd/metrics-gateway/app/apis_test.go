@@ -49,7 +49,7 @@ func TestWhichAPIsAreServed(t *testing.T) {
 		"all sections":                                           {args: []string{"--config=f.yaml"}, file: "all", want: apis{fromRules, true, true}},
 		"a file without rules: nothing":                          {args: []string{"--config=f.yaml"}, file: "nothing", want: apis{}},
 		"both servers' flags: all":                               {args: []string{"--config=f.yaml", "--kubelet-insecure-tls"}, file: "rules, external", want: apis{fromKubelets, true, true}},
-		"all by name, whatever the file has":                     {args: []string{"--config=f.yaml", "--apis=resource,custom,external"}, file: "nothing", want: apis{fromKubelets, true, true}},
+		"P56: all by name, whatever the file has":                {args: []string{"--config=f.yaml", "--apis=resource,custom,external"}, file: "nothing", want: apis{fromKubelets, true, true}},
 		"resource by name: resource rules go before kubelets":    {args: []string{"--config=f.yaml", "--apis=resource"}, file: "all", want: apis{resource: fromRules}},
 		"custom by name leaves out what the file also has":       {args: []string{"--config=f.yaml", "--apis=custom"}, file: "all", want: apis{custom: true}},
 		"a selector of nodes means something for resource rules": {args: []string{"--config=f.yaml", "-l=a=b"}, file: "resource rules", want: apis{resource: fromRules}},
@@ -95,7 +95,7 @@ func TestSectionsOfAPIsThatAreNotServedAreLeftOut(t *testing.T) {
 	}
 }
 
-// P37: What a reload cannot do is refused as a whole.
+// P56 and P37: What a reload cannot do is refused as a whole.
 func TestAReloadCannotAddAnAPI(t *testing.T) {
 	tests := map[string]struct {
 		served apis

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -296,6 +297,30 @@ func TestMaximumAgeOfSeriesIsAtLeastTheRelistInterval(t *testing.T) {
 			got, raised := parse(t, test.args...).prometheus.maxAge()
 			if got != test.want || raised != test.raised {
 				t.Errorf("maximum age %v, raised %t, want %v, %t", got, raised, test.want, test.raised)
+			}
+		})
+	}
+}
+
+func TestTheAPIServerIsAskedMoreFreelyByDefault(t *testing.T) {
+	tests := map[string]struct {
+		args  []string
+		qps   float32
+		burst int
+		kinds time.Duration
+	}{
+		"P57: limits above those of prometheus-adapter": {qps: 20, burst: 40, kinds: 10 * time.Minute},
+		"P57: and its own where they are given":         {args: []string{"--client-qps=5", "--client-burst=10"}, qps: 5, burst: 10, kinds: 10 * time.Minute},
+		"P59: an interval of 0 means 10 minutes":        {args: []string{"--discovery-interval=0"}, qps: 20, burst: 40, kinds: 10 * time.Minute},
+		"an interval":                                   {args: []string{"--discovery-interval=1m"}, qps: 20, burst: 40, kinds: time.Minute},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := parse(t, test.args...)
+			limited := o.limited(&rest.Config{})
+			if limited.QPS != test.qps || limited.Burst != test.burst || o.discoveryInterval() != test.kinds {
+				t.Errorf("%v requests a second, %d at once, kinds every %v, want %v, %d, %v",
+					limited.QPS, limited.Burst, o.discoveryInterval(), test.qps, test.burst, test.kinds)
 			}
 		})
 	}

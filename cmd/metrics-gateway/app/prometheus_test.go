@@ -150,6 +150,7 @@ func TestCredentialsForPrometheusAreTold(t *testing.T) {
 	}
 }
 
+// P63
 func TestCredentialsThatPrometheusCannotBeSentAreRefused(t *testing.T) {
 	tests := map[string]struct {
 		args []string
