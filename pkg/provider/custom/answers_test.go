@@ -213,6 +213,9 @@ func TestLastValuesBridgeGaps(t *testing.T) {
 	}
 	old := apitest.Sample(3, "pod", "web-0")
 	old.Time -= 60_000
+	hour, longer := apitest.Sample(5, "pod", "web-0"), apitest.Sample(6, "pod", "web-0")
+	hour.Time -= 3_600_000
+	longer.Time -= 3_600_001
 	steps := []struct {
 		what, path string
 		samples    []backend.Sample
@@ -224,6 +227,10 @@ func TestLastValuesBridgeGaps(t *testing.T) {
 		{"another selector has other values", inShop + "pods/*/last?metricLabelSelector=a%3Db", nil, ""},
 		{"so does another namespace", strings.Replace(inShop, "shop", "other", 1) + "pods/*/last", nil, ""},
 		{"a value that is none is not replaced", inShop + "pods/*/last", []backend.Sample{apitest.Sample(math.Inf(1), "pod", "web-0")}, "web-1=4@0"},
+		{"a value of an hour ago", inShop + "pods/*/last", []backend.Sample{hour}, "web-0=5@-3600 web-1=4@0"},
+		{"is not too old", inShop + "pods/*/last", nil, "web-0=5@-3600 web-1=4@0"},
+		{"one that is older", inShop + "pods/*/last", []backend.Sample{longer}, "web-0=6@-3601 web-1=4@0"},
+		{"is", inShop + "pods/*/last", nil, "web-1=4@0"},
 	}
 	for _, step := range steps {
 		f.backend.Set(step.samples...)

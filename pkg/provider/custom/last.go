@@ -5,6 +5,7 @@ import (
 	"k8s.io/utils/lru"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/metricapi"
 )
 
 // maxLastValues bounds the values that are kept, for about 20 MB. The ones that were not read for the longest time go
@@ -26,9 +27,10 @@ type lastKey struct {
 
 func newLastValues() *lastValues { return &lastValues{lru.New(maxLastValues)} }
 
-// fill gives objects without a sample the value they had last, with its time, and keeps the values of the others. It
-// tells whether it gave any. It gives none if samples lack the label of their object: nothing is known of objects then.
-func (l *lastValues) fill(plan *naming.CustomPlan, selector string, result *naming.CustomResult) bool {
+// fill gives objects without a sample the value they had last, with its time, unless it is too old by now, and keeps the
+// values of the others. It tells whether it gave any. It gives none if samples lack the label of their object: nothing is
+// known of objects then. The time now is in milliseconds since the Unix epoch.
+func (l *lastValues) fill(plan *naming.CustomPlan, selector string, result *naming.CustomResult, now int64) bool {
 	key := lastKey{
 		query: plan.Rule.Spec().MetricsQuery, series: plan.Series, label: plan.Label, selector: selector,
 		resource: plan.Resource, namespace: plan.Namespace,
@@ -41,8 +43,14 @@ func (l *lastValues) fill(plan *naming.CustomPlan, selector string, result *nami
 		case object.State == naming.Served:
 			l.values.Add(key, naming.Object{Name: object.Name, State: naming.Served, Milli: object.Milli, Time: object.Time})
 		case object.State == naming.Missing && result.Dropped.Count[naming.NoLabel] == 0:
-			if value, ok := l.values.Get(key); ok {
-				*object, filled = value.(naming.Object), true // Only fill adds values.
+			value, ok := l.values.Get(key)
+			if !ok {
+				continue
+			}
+			if last := value.(naming.Object); metricapi.TooOld(last.Time, now) { // Only fill adds values.
+				l.values.Remove(key)
+			} else {
+				*object, filled = last, true
 			}
 		}
 	}

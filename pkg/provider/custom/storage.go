@@ -74,7 +74,7 @@ func (s *storage) read(ctx context.Context, r request) (*custom_metrics.MetricVa
 	result := plan.Values(samples, evaluated)
 	s.reader.Dropped(ctx, plan.Rule, result.Dropped)
 	outcome := metricapi.Values
-	if plan.Rule.Spec().OnMissing == config.OnMissingLast && s.last.fill(plan, r.selectorText, &result) {
+	if plan.Rule.Spec().OnMissing == config.OnMissingLast && s.last.fill(plan, r.selectorText, &result, evaluated) {
 		outcome = metricapi.Last
 	}
 

@@ -132,6 +132,13 @@ func TestLastValuesBridgeGaps(t *testing.T) {
 	if got := f.values(t, inShop+"last?labelSelector=a%3Dc"); len(got) != 0 {
 		t.Errorf("%q for another selector", got)
 	}
+	old.Time = apitest.Evaluated.UnixMilli() - 3_600_001
+	f.backend.Set(apitest.Sample(1, "a", "a"), old)
+	f.values(t, inShop+"last")
+	f.backend.Set()
+	if got := f.values(t, inShop+"last"); len(got) != 0 {
+		t.Errorf("%q after more than an hour", got)
+	}
 	f.backend.Set(slices.Repeat([]backend.Sample{old}, maxLastValues+1)...)
 	f.values(t, inShop+"last")
 	f.backend.Set()

@@ -1,9 +1,12 @@
 package external
 
 import (
+	"slices"
+
 	"k8s.io/utils/lru"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/metricapi"
 )
 
 const (
@@ -23,8 +26,9 @@ type lastValues struct {
 func newLastValues() *lastValues { return &lastValues{lru.New(maxLastResults)} }
 
 // fill puts the values that a query had last, with their times, into a result that has no samples, and tells whether it
-// did. It keeps the values of a result that has some.
-func (l *lastValues) fill(query string, empty bool, result *naming.ExternalResult) bool {
+// did: not if one of them is too old by now, since the HPA controller adds them up. It keeps the values of a result that
+// has some. The time now is in milliseconds since the Unix epoch.
+func (l *lastValues) fill(query string, empty bool, result *naming.ExternalResult, now int64) bool {
 	if !empty {
 		// Nothing is kept of a result that is too large, an older one neither.
 		l.values.Remove(query)
@@ -33,9 +37,15 @@ func (l *lastValues) fill(query string, empty bool, result *naming.ExternalResul
 		}
 		return false
 	}
-	values, ok := l.values.Get(query)
-	if ok {
-		result.Values = values.([]naming.ExternalValue) // Only fill adds values.
+	kept, ok := l.values.Get(query)
+	if !ok {
+		return false
 	}
-	return ok
+	values := kept.([]naming.ExternalValue) // Only fill adds values.
+	if slices.ContainsFunc(values, func(v naming.ExternalValue) bool { return metricapi.TooOld(v.Time, now) }) {
+		l.values.Remove(query)
+		return false
+	}
+	result.Values = values
+	return true
 }

@@ -73,7 +73,7 @@ func (s *storage) read(ctx context.Context, request naming.ExternalRequest) (*ex
 	}
 	s.reader.Dropped(ctx, plan.Rule, result.Dropped)
 	outcome, onMissing := metricapi.Values, plan.Rule.Spec().OnMissing
-	if onMissing == config.OnMissingLast && s.last.fill(plan.Query, len(samples) == 0, &result) {
+	if onMissing == config.OnMissingLast && s.last.fill(plan.Query, len(samples) == 0, &result, evaluated) {
 		outcome = metricapi.Last
 	}
 	if len(result.Values) == 0 {
