@@ -57,11 +57,16 @@ test-integration: ## Integration tests against a real etcd and kube-apiserver
 
 .PHONY: test-e2e
 test-e2e: ## End-to-end tests on the local cluster: a real node and 50 simulated ones
-	go run ./hack/cluster exec --nodes=50 --pods-per-node=1 -- env CGO_ENABLED=0 METRICS_GATEWAY_E2E=true go test -count=1 -v -timeout=30m ./test/e2e/...
+	go run ./hack/cluster exec --nodes=50 --pods-per-node=1 --images=prometheus,web,statemetrics,node-exporter -- env CGO_ENABLED=0 METRICS_GATEWAY_E2E=true go test -count=1 -v -timeout=30m ./test/e2e/...
 
 .PHONY: bench
 bench: ## Go benchmarks of the hot paths, with allocations
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+.PHONY: bench-discovery
+bench-discovery: ## What it costs to know the metrics of a Prometheus with 450,000 series (docs/performance.md)
+	assets=$$(go run ./hack/cluster tools) && prometheus=$$(go run ./hack/cluster tools prometheus) && \
+		KUBEBUILDER_ASSETS=$$assets go run ./hack/bench discovery --prometheus=$$prometheus/prometheus
 
 ##@ Verify
 

@@ -27,6 +27,9 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/hack/cluster/internal/toolchain"
 )
 
+// TestApps is the folder of the programs that images of pods are made of, a main package each.
+const TestApps = "./hack/cluster/testapps"
+
 // BurnImage is a workload that uses as much CPU and memory as it is told, see testapps/burn.
 const BurnImage = "localhost/burn:dev"
 
@@ -57,8 +60,20 @@ type Options struct {
 	Gateway bool
 	// FastHPA lets autoscaling act within seconds where it normally takes minutes.
 	FastHPA bool
+	// Images are what pods of the real node can be made of beside the images that every cluster has.
+	Images []Image
 	// Out hears of the progress.
 	Out *progress.Printer
+}
+
+// An Image is made of one program: one that is built already, or a main package of this repository.
+type Image struct {
+	// Name is what pods call it.
+	Name string
+	// Program is the path of a static binary. It is empty where Package is set.
+	Program string
+	// Package is relative to the repository.
+	Package string
 }
 
 // RealNode says whether a cluster gets a real node.
@@ -227,15 +242,28 @@ func (c *Cluster) importImages(ctx context.Context, runtime *node.Node) error {
 	if c.GatewayImage, err = gateway.ImageName(o.Repository); err != nil {
 		return err
 	}
-	packages := []string{"./hack/cluster/testapps/pause", "./hack/cluster/testapps/burn", gateway.Package}
-	names := []string{node.SandboxImage, c.BurnImage, c.GatewayImage}
+	images := append([]Image{
+		{Name: node.SandboxImage, Package: TestApps + "/pause"},
+		{Name: c.BurnImage, Package: TestApps + "/burn"},
+		{Name: c.GatewayImage, Package: gateway.Package},
+	}, o.Images...)
 	return o.Out.Step(ctx, "building images", func(ctx context.Context) error {
+		var packages []string
+		for _, i := range images {
+			if i.Package != "" {
+				packages = append(packages, i.Package)
+			}
+		}
 		programs, err := toolchain.Programs(ctx, o.Repository, o.Cache, o.Out, packages...)
 		if err != nil {
 			return err
 		}
-		for i, name := range names {
-			tarball, err := image.Pack(ctx, o.Repository, filepath.Join(programs, path.Base(packages[i])), name, dir)
+		for _, i := range images {
+			program := i.Program
+			if i.Package != "" {
+				program = filepath.Join(programs, path.Base(i.Package))
+			}
+			tarball, err := image.Pack(ctx, o.Repository, program, i.Name, dir)
 			if err != nil {
 				return err
 			}
