@@ -54,49 +54,14 @@ func TestHPA(t *testing.T) {
 	if err != nil {
 		t.Fatalf("create service: %v", err)
 	}
-	_, err = c.kube.AutoscalingV2().HorizontalPodAutoscalers(namespace).Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
-			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
-			MaxReplicas:    maximum,
-			Metrics: []autoscalingv2.MetricSpec{{
-				Type: autoscalingv2.ResourceMetricSourceType,
-				Resource: &autoscalingv2.ResourceMetricSource{
-					Name:   corev1.ResourceCPU,
-					Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: new(int32(50))},
-				},
-			}},
-			Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{
-				ScaleDown: &autoscalingv2.HPAScalingRules{StabilizationWindowSeconds: new(int32(15))},
-			},
+	c.autoscale(t, namespace, name, maximum, autoscalingv2.MetricSpec{
+		Type: autoscalingv2.ResourceMetricSourceType,
+		Resource: &autoscalingv2.ResourceMetricSource{
+			Name:   corev1.ResourceCPU,
+			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: new(int32(50))},
 		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatalf("create autoscaler: %v", err)
-	}
-	replicas := func(want int32) func() error {
-		return func() error {
-			hpa, err := c.kube.AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(t.Context(), name, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			deployment, err := c.kube.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			if deployment.Status.ReadyReplicas != want || hpa.Status.DesiredReplicas != want {
-				return fmt.Errorf("%d replicas ready and %d desired, want %d; conditions: %v; current: %v",
-					deployment.Status.ReadyReplicas, hpa.Status.DesiredReplicas, want, hpa.Status.Conditions, hpa.Status.CurrentMetrics)
-			}
-			for _, condition := range hpa.Status.Conditions {
-				if condition.Type == autoscalingv2.ScalingActive && condition.Status != corev1.ConditionTrue {
-					return fmt.Errorf("scaling is not active: %s: %s", condition.Reason, condition.Message)
-				}
-			}
-			return nil
-		}
-	}
-	eventually(t, 2*time.Minute, replicas(1))
+	})
+	eventually(t, 2*time.Minute, c.scaledTo(t, namespace, name, 1))
 
 	stop := make(chan struct{})
 	done := make(chan struct{}, clients)
@@ -120,7 +85,7 @@ func TestHPA(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, 4*time.Minute, replicas(maximum))
+	eventually(t, 4*time.Minute, c.scaledTo(t, namespace, name, maximum))
 	t.Logf("under load:\n%s", mustKubectl(t, "get", "hpa,pods", "-n", namespace))
 	t.Logf("usage:\n%s", mustKubectl(t, "top", "pods", "-n", namespace))
 
@@ -128,6 +93,51 @@ func TestHPA(t *testing.T) {
 	for range clients {
 		<-done
 	}
-	eventually(t, 4*time.Minute, replicas(1))
+	eventually(t, 4*time.Minute, c.scaledTo(t, namespace, name, 1))
 	t.Logf("without load:\n%s", mustKubectl(t, "describe", "hpa", "-n", namespace, name))
+}
+
+// autoscale scales the Deployment of this name from one replica up to a maximum on a metric, fast.
+func (c *cluster) autoscale(t *testing.T, namespace, name string, maximum int32, metric autoscalingv2.MetricSpec) {
+	t.Helper()
+	_, err := c.kube.AutoscalingV2().HorizontalPodAutoscalers(namespace).Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
+			MaxReplicas:    maximum,
+			Metrics:        []autoscalingv2.MetricSpec{metric},
+			Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{
+				ScaleDown: &autoscalingv2.HPAScalingRules{StabilizationWindowSeconds: new(int32(15))},
+			},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("create autoscaler %s: %v", name, err)
+	}
+}
+
+// scaledTo says what is missing until the Deployment and its autoscaler, both of this name, have come to rest at a number of replicas.
+func (c *cluster) scaledTo(t *testing.T, namespace, name string, want int32) func() error {
+	t.Helper()
+	return func() error {
+		hpa, err := c.kube.AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		deployment, err := c.kube.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		seen, desired, ready := hpa.Status.CurrentReplicas, hpa.Status.DesiredReplicas, deployment.Status.ReadyReplicas
+		if seen != want || desired != want || ready != want {
+			return fmt.Errorf("%s: %d replicas ready, %d seen and %d desired by the autoscaler, want %d; conditions: %v; current: %v",
+				name, ready, seen, desired, want, hpa.Status.Conditions, hpa.Status.CurrentMetrics)
+		}
+		for _, condition := range hpa.Status.Conditions {
+			if condition.Type == autoscalingv2.ScalingActive && condition.Status != corev1.ConditionTrue {
+				return fmt.Errorf("scaling of %s is not active: %s: %s", name, condition.Reason, condition.Message)
+			}
+		}
+		return nil
+	}
 }
