@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"flag"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,16 +38,27 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 const (
-	resourceOverlay = "kustomize/overlays/resource"
-	replaceOverlay  = "kustomize/overlays/replace-metrics-server"
-	verifiedTLS     = "testdata/verified-tls"
+	resourceOverlay       = "kustomize/overlays/resource"
+	allOverlay            = "kustomize/overlays/all"
+	replaceOverlay        = "kustomize/overlays/replace-metrics-server"
+	replaceAdapterOverlay = "kustomize/overlays/replace-prometheus-adapter"
+	ownPrometheus         = "kustomize/examples/own-prometheus"
+	resourceExample       = "kustomize/examples/resource-from-prometheus"
+	verifiedTLS           = "testdata/verified-tls"
 )
+
+// deployments are the directories that run the server.
+var deployments = []string{resourceOverlay, allOverlay, replaceAdapterOverlay, ownPrometheus, resourceExample, verifiedTLS}
 
 func TestManifestsAreTheGoldenOnes(t *testing.T) {
 	for golden, dir := range map[string]string{
-		"resource.yaml":               resourceOverlay,
-		"replace-metrics-server.yaml": replaceOverlay,
-		"verified-tls.yaml":           verifiedTLS,
+		"resource.yaml":                   resourceOverlay,
+		"all.yaml":                        allOverlay,
+		"replace-metrics-server.yaml":     replaceOverlay,
+		"replace-prometheus-adapter.yaml": replaceAdapterOverlay,
+		"own-prometheus.yaml":             ownPrometheus,
+		"resource-from-prometheus.yaml":   resourceExample,
+		"verified-tls.yaml":               verifiedTLS,
 	} {
 		t.Run(golden, func(t *testing.T) {
 			got := string(bytes.Join(render(t, dir), []byte("---\n")))
@@ -67,46 +79,93 @@ func TestManifestsAreTheGoldenOnes(t *testing.T) {
 	}
 }
 
-func TestResourceOverlayHoldsExactlyTheseObjects(t *testing.T) {
+func TestOverlaysHoldExactlyTheseObjects(t *testing.T) {
 	t.Parallel()
-	want := []string{
-		"APIService v1.metrics.k8s.io",
-		"APIService v1beta1.metrics.k8s.io",
-		"ClusterRole system:aggregated-metrics-reader",
-		"ClusterRole system:metrics-gateway",
+	server := []string{
 		"ClusterRoleBinding metrics-gateway:system:auth-delegator",
-		"ClusterRoleBinding system:metrics-gateway",
 		"Deployment kube-system/metrics-gateway",
 		"PodDisruptionBudget kube-system/metrics-gateway",
 		"RoleBinding kube-system/metrics-gateway-auth-reader",
 		"Service kube-system/metrics-gateway",
 		"ServiceAccount kube-system/metrics-gateway",
 	}
-	objects := load(t, resourceOverlay).all
-	got := make([]string, 0, len(objects))
-	for _, object := range objects {
-		name := object.GetName()
-		if object.GetNamespace() != "" {
-			name = object.GetNamespace() + "/" + name
-		}
-		got = append(got, object.(runtime.Object).GetObjectKind().GroupVersionKind().Kind+" "+name)
-
-		for label, value := range map[string]string{"app.kubernetes.io/name": "metrics-gateway", "k8s-app": "metrics-gateway"} {
-			if object.GetLabels()[label] != value {
-				t.Errorf("%s: label %s is %q, want %q", name, label, object.GetLabels()[label], value)
-			}
-		}
+	metrics := []string{
+		"APIService v1.metrics.k8s.io",
+		"APIService v1beta1.metrics.k8s.io",
+		"ClusterRole system:aggregated-metrics-reader",
 	}
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("objects (-want +got):\n%s", diff)
+	kubelets := []string{
+		"ClusterRole system:metrics-gateway",
+		"ClusterRoleBinding system:metrics-gateway",
+	}
+	rules := []string{"ConfigMap kube-system/metrics-gateway-rules"}
+	resourceRules := []string{
+		"ClusterRole metrics-gateway:resource-rules",
+		"ClusterRoleBinding metrics-gateway:resource-rules",
+	}
+	custom := []string{
+		"APIService v1beta1.custom.metrics.k8s.io",
+		"APIService v1beta2.custom.metrics.k8s.io",
+		"ClusterRole metrics-gateway:custom-metrics-reader",
+		"ClusterRole metrics-gateway:objects",
+		"ClusterRoleBinding metrics-gateway:objects",
+	}
+	external := []string{
+		"APIService v1beta1.external.metrics.k8s.io",
+		"ClusterRole metrics-gateway:external-metrics-reader",
+	}
+	for dir, want := range map[string][]string{
+		resourceOverlay:       slices.Concat(server, metrics, kubelets),
+		allOverlay:            slices.Concat(server, metrics, kubelets, rules, custom, external),
+		replaceAdapterOverlay: slices.Concat(server, rules, custom, external),
+		resourceExample:       slices.Concat(server, metrics, rules, resourceRules),
+		replaceOverlay:        {"APIService v1.metrics.k8s.io"},
+	} {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			objects := load(t, dir).all
+			got := make([]string, 0, len(objects))
+			for _, object := range objects {
+				name := object.GetName()
+				if object.GetNamespace() != "" {
+					name = object.GetNamespace() + "/" + name
+				}
+				got = append(got, kind(object)+" "+name)
+			}
+			slices.Sort(want)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The guides apply everything without the label first, and what has it when that serves.
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	for _, dir := range deployments {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			for _, object := range load(t, dir).all {
+				want := map[string]string{"app.kubernetes.io/name": "metrics-gateway", "k8s-app": "metrics-gateway"}
+				if kind(object) == "APIService" {
+					want["app.kubernetes.io/component"] = "registration"
+				}
+				got := maps.Clone(object.GetLabels())
+				maps.DeleteFunc(got, func(label, _ string) bool { return strings.HasPrefix(label, "rbac.authorization.k8s.io/") })
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("labels of %s %s (-want +got):\n%s", kind(object), object.GetName(), diff)
+				}
+			}
+		})
 	}
 }
 
 // The pod security standard "restricted" and what a critical add-on needs on top of it.
 func TestPodsAreConfined(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{resourceOverlay, verifiedTLS} {
+	for _, dir := range deployments {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
 			pod := load(t, dir).deployment.Spec.Template.Spec
@@ -136,8 +195,8 @@ func TestPodsAreConfined(t *testing.T) {
 				t.Error("pod shares a namespace with the host")
 			}
 			for _, volume := range pod.Volumes {
-				if volume.EmptyDir == nil && volume.Secret == nil {
-					t.Errorf("volume %q is neither an emptyDir nor a Secret", volume.Name)
+				if volume.EmptyDir == nil && volume.Secret == nil && volume.ConfigMap == nil {
+					t.Errorf("volume %q is neither an emptyDir nor a Secret nor a ConfigMap", volume.Name)
 				}
 			}
 			for _, resource := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
@@ -173,10 +232,10 @@ func TestProbesAskTheServingPort(t *testing.T) {
 }
 
 func TestTheBinaryTakesTheArguments(t *testing.T) {
-	for _, dir := range []string{resourceOverlay, verifiedTLS} {
+	for _, dir := range deployments {
 		t.Run(dir, func(t *testing.T) {
 			// With --version the command parses all flags and does nothing with them.
-			args := slices.Concat(load(t, dir).deployment.Spec.Template.Spec.Containers[0].Args, []string{"--version"})
+			args := append(arguments(load(t, dir).deployment.Spec.Template.Spec.Containers[0]), "--version")
 			var stderr bytes.Buffer
 			if code := app.Run(t.Context(), args, io.Discard, &stderr); code != 0 {
 				t.Errorf("exit code %d: %s", code, stderr.String())
@@ -196,7 +255,7 @@ func TestTheImageIsNamedInOnePlace(t *testing.T) {
 	if named == nil {
 		t.Fatal("the base names no image")
 	}
-	for _, dir := range []string{resourceOverlay, verifiedTLS} {
+	for _, dir := range deployments {
 		if image := load(t, dir).deployment.Spec.Template.Spec.Containers[0].Image; image != string(named[1]) {
 			t.Errorf("%s runs %s, want %s", dir, image, named[1])
 		}
@@ -233,7 +292,7 @@ func TestRolloutsAndDrainsKeepTheAPIServed(t *testing.T) {
 
 func TestObjectsReferToEachOther(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{resourceOverlay, verifiedTLS} {
+	for _, dir := range deployments {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
 			objects := load(t, dir)
@@ -260,6 +319,14 @@ func TestObjectsReferToEachOther(t *testing.T) {
 				if !slices.ContainsFunc(template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name }) {
 					t.Errorf("mount %q has no volume", mount.Name)
 				}
+				if mount.SubPath != "" || mount.SubPathExpr != "" {
+					t.Errorf("mount %q is part of a volume: the kubelet never updates those", mount.Name)
+				}
+			}
+			for _, volume := range template.Spec.Volumes {
+				if volume.ConfigMap != nil && volume.ConfigMap.Name != objects.rulesFile.Name {
+					t.Errorf("volume %q is of a ConfigMap %q that is not there", volume.Name, volume.ConfigMap.Name)
+				}
 			}
 		})
 	}
@@ -267,33 +334,42 @@ func TestObjectsReferToEachOther(t *testing.T) {
 
 func TestAPIServices(t *testing.T) {
 	t.Parallel()
+	all := []string{"v1.metrics.k8s.io", "v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io", "v1beta1.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"}
 	for name, test := range map[string]struct {
 		dir         string
-		versions    []string
+		names       []string
 		service     string
 		insecure    bool
 		annotations map[string]string
 	}{
-		"both versions lead to the gateway": {
-			dir: resourceOverlay, versions: []string{"v1", "v1beta1"}, service: "metrics-gateway", insecure: true,
+		"both versions of resource metrics lead to the gateway": {
+			dir: resourceOverlay, names: []string{"v1.metrics.k8s.io", "v1beta1.metrics.k8s.io"}, service: "metrics-gateway", insecure: true,
 		},
-		"a verified certificate is verified for both versions": {
-			dir: verifiedTLS, versions: []string{"v1", "v1beta1"}, service: "metrics-gateway",
+		"all versions lead to the gateway": {
+			dir: allOverlay, names: all, service: "metrics-gateway", insecure: true,
+		},
+		"prometheus-adapter's groups lead to the gateway, resource metrics to where they did": {
+			dir: replaceAdapterOverlay, service: "metrics-gateway", insecure: true,
+			names: []string{"v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"},
+		},
+		"a verified certificate is verified for all versions": {
+			dir: verifiedTLS, names: all, service: "metrics-gateway",
 			annotations: map[string]string{"cert-manager.io/inject-ca-from": "kube-system/metrics-gateway"},
 		},
 		"metrics-server's own version is left to its manifest": {
-			dir: replaceOverlay, versions: []string{"v1"}, service: "metrics-server", insecure: true,
+			dir: replaceOverlay, names: []string{"v1.metrics.k8s.io"}, service: "metrics-server", insecure: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			apiServices := load(t, test.dir).apiServices
-			versions := make([]string, 0, len(apiServices))
+			names := make([]string, 0, len(apiServices))
 			for _, object := range apiServices {
-				versions = append(versions, object.Spec.Version)
+				names = append(names, object.Name)
+				version, group, _ := strings.Cut(object.Name, ".")
 				want := apiregistrationv1.APIServiceSpec{
-					Group:                 "metrics.k8s.io",
-					Version:               object.Spec.Version,
+					Group:                 group,
+					Version:               version,
 					GroupPriorityMinimum:  100,
 					VersionPriority:       100,
 					InsecureSkipTLSVerify: test.insecure,
@@ -306,47 +382,127 @@ func TestAPIServices(t *testing.T) {
 				if diff := cmp.Diff(test.annotations, object.Annotations); diff != "" {
 					t.Errorf("annotations of %s (-want +got):\n%s", object.Name, diff)
 				}
-				if object.Name != object.Spec.Version+".metrics.k8s.io" {
-					t.Errorf("%s is not the name the API server asks for", object.Name)
-				}
 			}
-			slices.Sort(versions)
-			if diff := cmp.Diff(test.versions, versions); diff != "" {
-				t.Errorf("versions (-want +got):\n%s", diff)
+			slices.Sort(names)
+			if diff := cmp.Diff(test.names, names); diff != "" {
+				t.Errorf("registered versions (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// Whoever widens a right has to write it here too: no ConfigMaps, no Namespaces (12.18).
+// A registered version that nobody serves breaks discovery, a served one that is not registered nobody finds.
+func TestWhatIsRegisteredIsServed(t *testing.T) {
+	t.Parallel()
+	apis := map[string]string{"metrics.k8s.io": "resource", "custom.metrics.k8s.io": "custom", "external.metrics.k8s.io": "external"}
+	for _, dir := range deployments {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			objects := load(t, dir)
+			registered := map[string]bool{}
+			for _, object := range objects.apiServices {
+				registered[apis[object.Spec.Group]] = true
+			}
+			served := map[string]bool{}
+			for _, api := range apisOf(objects) {
+				served[api] = true
+			}
+			if diff := cmp.Diff(registered, served); diff != "" {
+				t.Errorf("what is served is not what is registered (-registered +served):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Whoever widens a right has to write it here too: no ConfigMaps, no Namespaces for metrics from kubelets (12.18).
 func TestRightsAreExactlyThese(t *testing.T) {
 	t.Parallel()
-	objects := load(t, resourceOverlay)
-	wantRules := map[string][]rbacv1.PolicyRule{
-		"system:metrics-gateway": {
-			{APIGroups: []string{""}, Resources: []string{"nodes/metrics"}, Verbs: []string{"get"}},
-			{APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: []string{"list", "watch"}},
+	var (
+		watch         = []string{"list", "watch"}
+		kubelets      = []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"nodes/metrics"}, Verbs: []string{"get"}}, {APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: watch}}
+		selected      = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces", "nodes", "pods", "services"}, Verbs: watch}
+		metricsReader = []rbacv1.PolicyRule{{APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"nodes", "pods"}, Verbs: []string{"get", "list", "watch"}}}
+		// Readers of these are named by whoever runs the cluster: no binding, no aggregation.
+		customReader   = []rbacv1.PolicyRule{{APIGroups: []string{"custom.metrics.k8s.io"}, Resources: []string{"*"}, Verbs: []string{"get"}}}
+		externalReader = []rbacv1.PolicyRule{{APIGroups: []string{"external.metrics.k8s.io"}, Resources: []string{"*"}, Verbs: []string{"list"}}}
+	)
+	for dir, test := range map[string]struct {
+		rules map[string][]rbacv1.PolicyRule
+		// granted are the ClusterRoles that the account has beside what every aggregated API server has.
+		granted []string
+		// aggregated are the ClusterRoles that are part of view, edit and admin.
+		aggregated []string
+	}{
+		resourceOverlay: {
+			rules:      map[string][]rbacv1.PolicyRule{"system:metrics-gateway": kubelets, "system:aggregated-metrics-reader": metricsReader},
+			granted:    []string{"system:metrics-gateway"},
+			aggregated: []string{"system:aggregated-metrics-reader"},
 		},
-		"system:aggregated-metrics-reader": {
-			{APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"nodes", "pods"}, Verbs: []string{"get", "list", "watch"}},
+		allOverlay: {
+			rules: map[string][]rbacv1.PolicyRule{
+				"system:metrics-gateway": kubelets, "system:aggregated-metrics-reader": metricsReader, "metrics-gateway:objects": {selected},
+				"metrics-gateway:custom-metrics-reader": customReader, "metrics-gateway:external-metrics-reader": externalReader,
+			},
+			granted:    []string{"metrics-gateway:objects", "system:metrics-gateway"},
+			aggregated: []string{"system:aggregated-metrics-reader"},
 		},
-	}
-	if diff := cmp.Diff(wantRules, objects.rules); diff != "" {
-		t.Errorf("rules (-want +got):\n%s", diff)
-	}
-	wantGranted := map[string]rbacv1.RoleRef{
-		"metrics-gateway:system:auth-delegator": {APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:auth-delegator"},
-		"metrics-gateway-auth-reader":           {APIGroup: rbacv1.GroupName, Kind: "Role", Name: "extension-apiserver-authentication-reader"},
-		"system:metrics-gateway":                {APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:metrics-gateway"},
-	}
-	if diff := cmp.Diff(wantGranted, objects.granted); diff != "" {
-		t.Errorf("granted roles (-want +got):\n%s", diff)
-	}
-	account := rbacv1.Subject{Kind: "ServiceAccount", Namespace: objects.account.Namespace, Name: objects.account.Name}
-	for binding, subjects := range objects.subjects {
-		if diff := cmp.Diff([]rbacv1.Subject{account}, subjects); diff != "" {
-			t.Errorf("subjects of %s (-want +got):\n%s", binding, diff)
-		}
+		replaceAdapterOverlay: {
+			rules: map[string][]rbacv1.PolicyRule{
+				"metrics-gateway:objects":               {selected},
+				"metrics-gateway:custom-metrics-reader": customReader, "metrics-gateway:external-metrics-reader": externalReader,
+			},
+			granted: []string{"metrics-gateway:objects"},
+		},
+		ownPrometheus: {
+			rules: map[string][]rbacv1.PolicyRule{
+				"system:metrics-gateway": kubelets, "system:aggregated-metrics-reader": metricsReader,
+				"metrics-gateway:objects":               {selected, {APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: watch}},
+				"metrics-gateway:custom-metrics-reader": customReader, "metrics-gateway:external-metrics-reader": externalReader,
+			},
+			granted:    []string{"metrics-gateway:objects", "system:metrics-gateway"},
+			aggregated: []string{"system:aggregated-metrics-reader"},
+		},
+		resourceExample: {
+			rules: map[string][]rbacv1.PolicyRule{
+				"metrics-gateway:resource-rules":   {{APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: watch}},
+				"system:aggregated-metrics-reader": metricsReader,
+			},
+			granted:    []string{"metrics-gateway:resource-rules"},
+			aggregated: []string{"system:aggregated-metrics-reader"},
+		},
+	} {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			objects := load(t, dir)
+			if diff := cmp.Diff(test.rules, objects.rules); diff != "" {
+				t.Errorf("rules (-want +got):\n%s", diff)
+			}
+			wantGranted := map[string]rbacv1.RoleRef{
+				"metrics-gateway:system:auth-delegator": {APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:auth-delegator"},
+				"metrics-gateway-auth-reader":           {APIGroup: rbacv1.GroupName, Kind: "Role", Name: "extension-apiserver-authentication-reader"},
+			}
+			for _, name := range test.granted {
+				wantGranted[name] = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}
+			}
+			if diff := cmp.Diff(wantGranted, objects.granted); diff != "" {
+				t.Errorf("granted roles (-want +got):\n%s", diff)
+			}
+			account := rbacv1.Subject{Kind: "ServiceAccount", Namespace: objects.account.Namespace, Name: objects.account.Name}
+			for binding, subjects := range objects.subjects {
+				if diff := cmp.Diff([]rbacv1.Subject{account}, subjects); diff != "" {
+					t.Errorf("subjects of %s (-want +got):\n%s", binding, diff)
+				}
+			}
+			var aggregated []string
+			for _, object := range objects.all {
+				if _, ok := object.GetLabels()["rbac.authorization.k8s.io/aggregate-to-view"]; ok {
+					aggregated = append(aggregated, object.GetName())
+				}
+			}
+			if diff := cmp.Diff(test.aggregated, aggregated); diff != "" {
+				t.Errorf("roles that are part of view (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -388,6 +544,7 @@ type objects struct {
 	deployment  *appsv1.Deployment
 	service     *corev1.Service
 	budget      *policyv1.PodDisruptionBudget
+	rulesFile   *corev1.ConfigMap // nil if there are no rules
 	apiServices []*apiregistrationv1.APIService
 	rules       map[string][]rbacv1.PolicyRule // by ClusterRole
 	granted     map[string]rbacv1.RoleRef      // by binding
@@ -434,6 +591,8 @@ func load(t *testing.T, dir string) objects {
 			list.service = object
 		case *policyv1.PodDisruptionBudget:
 			list.budget = object
+		case *corev1.ConfigMap:
+			list.rulesFile = object
 		case *apiregistrationv1.APIService:
 			list.apiServices = append(list.apiServices, object)
 		case *rbacv1.ClusterRole:
@@ -469,10 +628,40 @@ func render(t *testing.T, dir string) [][]byte {
 	return documents
 }
 
+// kind is the kind of an object as its manifest names it.
+func kind(object metav1.Object) string {
+	return object.(runtime.Object).GetObjectKind().GroupVersionKind().Kind
+}
+
+// apisOf returns what --apis names: each component adds its own.
+func apisOf(objects objects) []string {
+	var apis []string
+	for _, arg := range arguments(objects.deployment.Spec.Template.Spec.Containers[0]) {
+		if names, ok := strings.CutPrefix(arg, "--apis="); ok {
+			apis = append(apis, strings.Split(names, ",")...)
+		}
+	}
+	return apis
+}
+
+// arguments are what the container is started with: the kubelet fills in environment variables.
+func arguments(container corev1.Container) []string {
+	variables := make([]string, 0, 2*len(container.Env))
+	for _, variable := range container.Env {
+		variables = append(variables, "$("+variable.Name+")", variable.Value)
+	}
+	expand := strings.NewReplacer(variables...)
+	args := make([]string, 0, len(container.Args))
+	for _, arg := range container.Args {
+		args = append(args, expand.Replace(arg))
+	}
+	return args
+}
+
 // arg is the value of the container's argument --flag=value.
 func arg(t *testing.T, container corev1.Container, flag string) string {
 	t.Helper()
-	for _, arg := range container.Args {
+	for _, arg := range arguments(container) {
 		if value, ok := strings.CutPrefix(arg, flag+"="); ok {
 			return value
 		}
