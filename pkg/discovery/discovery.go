@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,8 +121,27 @@ func (d *Discoverer) Ready() error {
 		return errNotDiscovered
 	}
 	for _, rule := range *status {
-		if rule.State == Waiting || rule.State == Failing && rule.Answered.IsZero() {
+		if rule.undiscovered() {
 			return errNotDiscovered
+		}
+	}
+	return nil
+}
+
+// Undiscovered returns why there may be metrics that the catalog does not have yet, custom or external ones: a rule that
+// the backend has not told the series of since New. It returns nil if there is none, and so no excuse.
+func (d *Discoverer) Undiscovered(external bool) error {
+	status := d.status.Load()
+	if status == nil {
+		return errNotDiscovered
+	}
+	for _, rule := range *status {
+		switch {
+		case rule.External != external || !rule.undiscovered():
+		case rule.Err != nil:
+			return fmt.Errorf("series of %s are not known yet: %w", rule.ID, rule.Err)
+		default:
+			return fmt.Errorf("series of %s are not known yet", rule.ID)
 		}
 	}
 	return nil

@@ -83,6 +83,12 @@ func TestABackendThatIsDownAtTheStart(t *testing.T) {
 - {seriesQuery: 'literal{pod!=""}', metricsQuery: x, resources: {overrides: {pod: {resource: pod}}}}`)
 				time.Sleep(readyTimeout - time.Second)
 				f.expect(t, "while it is down", "pods/literal")
+				if err := f.Undiscovered(false); err == nil || !strings.HasPrefix(err.Error(), "series of rules[0] are not known yet: ") {
+					t.Errorf("Undiscovered: %v, want that of rules[0] and why", err)
+				}
+				if err := f.Undiscovered(true); err != nil {
+					t.Errorf("Undiscovered of external rules, of which there are none: %v", err)
+				}
 				if f.Ready() == nil {
 					t.Error("ready without an answer")
 				}
@@ -99,6 +105,9 @@ func TestABackendThatIsDownAtTheStart(t *testing.T) {
 				b.works()
 				time.Sleep(5 * time.Second)
 				f.expect(t, "five seconds after it has come up", "nodes/z", "pods/literal", "pods/x", "pods/y")
+				if err := f.Undiscovered(false); err != nil {
+					t.Errorf("Undiscovered after it has come up: %v", err)
+				}
 				f.logged(t, "Cannot discover", "again")
 			})
 		})

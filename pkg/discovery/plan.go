@@ -106,8 +106,12 @@ func (p *plan) found() []naming.Series {
 		}
 		return []naming.Series{{Name: p.series, Labels: slices.Concat(p.fixed, p.candidates)}}
 	}
-	var out []naming.Series
-	at := make(map[string]int)
+	most := 0 // Names in one answer: nearly as many as there are in all, where all series carry a namespace.
+	for _, part := range p.parts {
+		most = max(most, len(part.answers[0].seen))
+	}
+	out := make([]naming.Series, 0, most)
+	at := make(map[string]int, most)
 	for _, part := range p.parts {
 		for name := range part.answers[0].seen {
 			if slices.ContainsFunc(part.answers[1:], func(a *answer) bool { return a.seen[name].IsZero() }) {

@@ -28,8 +28,10 @@ var states = []State{Loaded, Waiting, Failing, Pending, Broken}
 
 // RuleStatus is how a rule fares.
 type RuleStatus struct {
-	ID    string
-	State State
+	ID string
+	// External tells whether the rule makes external metrics.
+	External bool
+	State    State
 	// Err is why the rule is Failing, Pending or Broken.
 	Err error
 	// Answered is when the backend last told all that the rule asks for: the time of the oldest answer that counts. It
@@ -37,6 +39,11 @@ type RuleStatus struct {
 	Answered time.Time
 	// Series is how many names of series are known for the rule.
 	Series int
+}
+
+// undiscovered tells whether the backend has never told all that the rule asks for.
+func (s RuleStatus) undiscovered() bool {
+	return s.State == Waiting || s.State == Failing && s.Answered.IsZero()
 }
 
 // publish makes the catalog of what is known, and swaps it whole.
@@ -63,9 +70,9 @@ func (l *loop) publish() {
 			statuses = append(statuses, plans[0].status())
 			plans = plans[1:] // There is one for each such rule, in their order.
 		case rule.Pending():
-			statuses = append(statuses, RuleStatus{ID: rule.ID(), State: Pending, Err: rule.Err()})
+			statuses = append(statuses, RuleStatus{ID: rule.ID(), External: rule.External(), State: Pending, Err: rule.Err()})
 		default:
-			statuses = append(statuses, RuleStatus{ID: rule.ID(), State: Broken, Err: rule.Err()})
+			statuses = append(statuses, RuleStatus{ID: rule.ID(), External: rule.External(), State: Broken, Err: rule.Err()})
 		}
 	}
 	l.status.Store(&statuses)
@@ -74,7 +81,7 @@ func (l *loop) publish() {
 
 // status tells how the plan's rule fares.
 func (p *plan) status() RuleStatus {
-	s := RuleStatus{ID: p.rule.ID(), State: Loaded, Series: p.count}
+	s := RuleStatus{ID: p.rule.ID(), External: p.rule.External(), State: Loaded, Series: p.count}
 	for i, a := range p.answers() {
 		if a.err != nil && s.Err == nil {
 			s.State, s.Err = Failing, a.err

@@ -83,7 +83,8 @@ func (s *RuleSet) Catalog(found Found) *Catalog {
 			b.addOpen(rule)
 		}
 	}
-	b.listed = slices.SortedFunc(maps.Keys(b.custom), func(a, b CustomMetric) int {
+	b.listed = slices.AppendSeq(make([]CustomMetric, 0, len(b.custom)), maps.Keys(b.custom))
+	slices.SortFunc(b.listed, func(a, b CustomMetric) int {
 		return cmp.Or(
 			cmp.Compare(a.Resource.Resource, b.Resource.Resource),
 			cmp.Compare(a.Resource.Group, b.Resource.Group),
@@ -112,7 +113,8 @@ func (b *catalogBuilder) add(rule *Rule, found []Series) {
 	if len(found) == 0 && rule.selector.name != "" {
 		found = []Series{{Name: rule.selector.name, Labels: slices.Concat(rule.Discovery().Labels, rule.selector.carried())}}
 	}
-	found = slices.SortedStableFunc(slices.Values(found), func(a, b Series) int { return cmp.Compare(a.Name, b.Name) })
+	found = slices.Clone(found)
+	slices.SortFunc(found, func(a, b Series) int { return cmp.Compare(a.Name, b.Name) })
 	named := make(map[string]schema.GroupResource) // What each label names, found out once.
 	for _, series := range found {
 		metric, ok := b.metric(rule, series.Name)

@@ -206,7 +206,12 @@ func (w *wiring) addCustom() error {
 	selected := kinds.NewObjects(client, w.rules.kinds, w.cluster.Pods(), kinds.ObjectsOptions{Registerer: w.registerer})
 	w.config.Background = append(w.config.Background, server.Task{Name: "objects of selectors", Runner: selected})
 	api, err := custom.New(custom.Options{
-		Catalog: w.rules.Catalog, Querier: instant{w.backend}, Objects: selected, Kinds: w.rules.kinds, Registerer: w.registerer,
+		Catalog:      w.rules.Catalog,
+		Undiscovered: func() error { return w.rules.series.Undiscovered(false) },
+		Querier:      instant{w.backend},
+		Objects:      selected,
+		Kinds:        w.rules.kinds,
+		Registerer:   w.registerer,
 	})
 	if err != nil {
 		return err
@@ -221,7 +226,12 @@ func (w *wiring) addExternal() error {
 	if !w.served.external {
 		return nil
 	}
-	api, err := external.New(external.Options{Catalog: w.rules.Catalog, Querier: instant{w.backend}, Registerer: w.registerer})
+	api, err := external.New(external.Options{
+		Catalog:      w.rules.Catalog,
+		Undiscovered: func() error { return w.rules.series.Undiscovered(true) },
+		Querier:      instant{w.backend},
+		Registerer:   w.registerer,
+	})
 	if err != nil {
 		return err
 	}

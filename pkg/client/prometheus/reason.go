@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"syscall"
 	"unicode"
@@ -88,7 +89,10 @@ func isCorrupt(err error) bool {
 	return ok || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
-// sanitize returns the beginning of a backend's words in one line of printable characters.
+// anyURL finds URLs. Proxies repeat the one that they were asked for, and with it what is in its query.
+var anyURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
+
+// sanitize returns the beginning of a backend's words in one line of printable characters, without URLs.
 func sanitize(message string) string {
 	message = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -96,7 +100,8 @@ func sanitize(message string) string {
 		}
 		return ' '
 	}, message)
-	runes := []rune(strings.Join(strings.Fields(message), " "))
+	message = anyURL.ReplaceAllString(strings.Join(strings.Fields(message), " "), "[URL]")
+	runes := []rune(message)
 	if len(runes) > maxMessageRunes {
 		return string(runes[:maxMessageRunes]) + "…"
 	}

@@ -27,6 +27,7 @@ func TestStatus(t *testing.T) {
 		"401":                             {401, "text/plain", "user bob is wrong", ClassUnauthorized, `backend "main" does not accept the credentials (HTTP 401)`},
 		"403":                             {403, "application/json", document("forbidden", "user bob may not"), ClassUnauthorized, `backend "main" does not permit the request with these credentials (HTTP 403)`},
 		"429 of Mimir":                    {429, "application/json", document("too_many_requests", "the request has been rejected"), ClassTooManyRequests, `backend "main" limits requests (HTTP 429): the request has been rejected`},
+		"502 of a proxy, with its URLs":   {502, "text/plain", `cannot proxy "https://me:secret@10.1.2.3/api/v1/query?tenant=7" to http://10.1.2.4:9090/`, ClassUnavailable, `backend "main" failed (HTTP 502): cannot proxy "[URL]" to [URL]`},
 		"429 in plain text":               {429, "text/plain; charset=utf-8", "too many outstanding requests\n", ClassTooManyRequests, `backend "main" limits requests (HTTP 429): too many outstanding requests`},
 		"503 of a query out of time":      {503, "application/json", document("timeout", "query timed out in expression evaluation"), ClassTimeout, `backend "main" did not answer in time (HTTP 503): query timed out in expression evaluation`},
 		"503 of a proxy":                  {503, "text/html", "<html>no backend</html>", ClassUnavailable, `backend "main" failed (HTTP 503)`},

@@ -44,9 +44,11 @@ type KindMapper interface {
 type Options struct {
 	// Catalog returns the metrics that there are at the moment, never nil. It is called once per request.
 	Catalog func() *naming.Catalog
-	Querier Querier
-	Objects ObjectLister
-	Kinds   KindMapper
+	// Undiscovered returns why the catalog may lack metrics, nil if it does not. It may be nil itself.
+	Undiscovered func() error
+	Querier      Querier
+	Objects      ObjectLister
+	Kinds        KindMapper
 	// Registerer gets the API's own metrics. It may be nil.
 	Registerer prometheus.Registerer
 }
@@ -70,9 +72,10 @@ func New(options Options) (*API, error) {
 		Name:   custom_metrics.GroupName,
 		Scheme: scheme,
 		Storage: &storage{
-			catalog: options.Catalog, reader: reader, objects: options.Objects, kinds: options.Kinds, last: newLastValues(),
+			catalog: options.Catalog, undiscovered: options.Undiscovered, reader: reader, objects: options.Objects, kinds: options.Kinds, last: newLastValues(),
 		},
-		Resources: func() []metav1.APIResource { return resources(options.Catalog()) },
+		Catalog:   options.Catalog,
+		Resources: resources,
 	}}, nil
 }
 

@@ -31,6 +31,7 @@ func TestErrorsSayWhy(t *testing.T) {
 		path    string
 		samples []backend.Sample
 		fail    error
+		unknown error
 		objects error
 		partial bool
 		status  int
@@ -41,6 +42,13 @@ func TestErrorsSayWhy(t *testing.T) {
 		"no such metric": {
 			path: inShop + "pods/web-0/nope", status: 404, class: "unknown_metric",
 			message: `the server could not find the metric nope for pods: no rule makes a metric "nope"`,
+		},
+		"no such metric, while not all are known": {
+			path: inShop + "pods/web-0/nope", unknown: errors.New("series of rules[3] are not known yet"), status: 503, class: "not_discovered",
+			message: `the server could not find the metric nope for pods: no rule makes a metric "nope" so far: series of rules[3] are not known yet`,
+		},
+		"no such metric of this path, while not all are known": {
+			path: base + "pods/web-0/http_requests_per_second", unknown: errors.New("series of rules[3] are not known yet"), status: 404, class: "wrong_object",
 		},
 		"no such metric of selected objects, none of which is looked for": {
 			path: inShop + "pods/*/nope", objects: errors.New("asked"), status: 404, class: "unknown_metric",
@@ -149,6 +157,7 @@ func TestErrorsSayWhy(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			f.objects.err = test.objects
+			f.undiscovered = test.unknown
 			result := backend.Result{Samples: test.samples}
 			if test.partial {
 				result.Warnings = []string{"store-1 is missing"}

@@ -71,6 +71,8 @@ type fixture struct {
 	registry *prometheus.Registry
 	catalogs int // How often one was asked for.
 	mapper   meta.RESTMapper
+	// undiscovered is why metrics may be unknown.
+	undiscovered error
 }
 
 func newFixture(tb testing.TB) *fixture {
@@ -82,10 +84,11 @@ func newFixture(tb testing.TB) *fixture {
 			f.catalogs++
 			return catalog
 		},
-		Querier:    &f.backend,
-		Objects:    &f.objects,
-		Kinds:      f.mapper,
-		Registerer: f.registry,
+		Undiscovered: func() error { return f.undiscovered },
+		Querier:      &f.backend,
+		Objects:      &f.objects,
+		Kinds:        f.mapper,
+		Registerer:   f.registry,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -18,11 +18,12 @@ import (
 
 // storage answers requests for custom metrics.
 type storage struct {
-	catalog func() *naming.Catalog
-	reader  *metricapi.Reader
-	objects ObjectLister
-	kinds   KindMapper
-	last    *lastValues
+	catalog      func() *naming.Catalog
+	undiscovered func() error
+	reader       *metricapi.Reader
+	objects      ObjectLister
+	kinds        KindMapper
+	last         *lastValues
 }
 
 var (
@@ -112,7 +113,7 @@ func (s *storage) plan(ctx context.Context, r request) (*naming.CustomPlan, erro
 	plan, err := catalog.Custom(r.CustomRequest)
 	var refused *naming.Error
 	if !r.all || !errors.As(err, &refused) || refused.Class != naming.NoObjects {
-		return plan, err
+		return plan, metricapi.Undiscovered(err, s.undiscovered)
 	}
 	// There is such a metric of such objects. Before that was known none were looked for, so that no request makes the
 	// gateway watch a kind that it has no metrics of.

@@ -22,7 +22,9 @@ type Querier = metricapi.Querier
 type Options struct {
 	// Catalog returns the metrics that there are at the moment, never nil. It is called once per request.
 	Catalog func() *naming.Catalog
-	Querier Querier
+	// Undiscovered returns why the catalog may lack metrics, nil if it does not. It may be nil itself.
+	Undiscovered func() error
+	Querier      Querier
 	// Registerer gets the API's own metrics. It may be nil.
 	Registerer prometheus.Registerer
 }
@@ -45,7 +47,8 @@ func New(options Options) (*API, error) {
 			TableConvertor: rest.NewDefaultTableConvertor(external_metrics.Resource("externalmetrics")),
 			catalog:        options.Catalog, reader: reader, last: newLastValues(),
 		},
-		Resources: func() []metav1.APIResource { return resources(options.Catalog()) },
+		Catalog:   options.Catalog,
+		Resources: resources,
 	}}, nil
 }
 

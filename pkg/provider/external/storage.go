@@ -19,9 +19,10 @@ import (
 type storage struct {
 	rest.TableConvertor // What a rest.Lister needs. The routes know no tables.
 
-	catalog func() *naming.Catalog
-	reader  *metricapi.Reader
-	last    *lastValues
+	catalog      func() *naming.Catalog
+	undiscovered func() error
+	reader       *metricapi.Reader
+	last         *lastValues
 }
 
 var (
@@ -61,7 +62,7 @@ func (s *storage) List(ctx context.Context, options *metainternalversion.ListOpt
 func (s *storage) read(ctx context.Context, request naming.ExternalRequest) (*external_metrics.ExternalMetricValueList, error) {
 	plan, err := s.catalog().External(request)
 	if err != nil {
-		return nil, err
+		return nil, metricapi.Undiscovered(err, s.undiscovered)
 	}
 	samples, evaluated, err := s.reader.Evaluate(ctx, plan.Rule, plan.Query)
 	if err != nil {

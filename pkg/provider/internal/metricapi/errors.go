@@ -29,6 +29,29 @@ type NoValueError struct {
 // Error returns the reason after the rule it is about.
 func (e *NoValueError) Error() string { return e.Rule + ": " + e.Why }
 
+// Undiscovered returns the error of a request for a metric that no rule makes: it may be one that the backend has yet to
+// tell of, if why says so. Other errors stay as they are, and all do if why is nil.
+func Undiscovered(err error, why func() error) error {
+	refused, ok := errors.AsType[*naming.Error](err)
+	if !ok || refused.Class != naming.UnknownMetric || why == nil {
+		return err
+	}
+	if missing := why(); missing != nil {
+		return &undiscoveredError{refused: refused, why: missing}
+	}
+	return err
+}
+
+// undiscoveredError says that a metric is not known, and that not all are known yet.
+type undiscoveredError struct {
+	refused *naming.Error
+	why     error
+}
+
+func (e *undiscoveredError) Error() string {
+	return fmt.Sprintf("%v so far: %v", e.refused, e.why)
+}
+
 // queryError says that a query of a rule could not be evaluated.
 type queryError struct {
 	rule string
@@ -130,9 +153,12 @@ func judge(subject Subject, err error) verdict {
 		query   *queryError
 		partial *partialError
 		objects *kinds.Error
+		unknown *undiscoveredError
 		status  apierrors.APIStatus
 	)
 	switch {
+	case errors.As(err, &unknown):
+		return verdict{code: http.StatusServiceUnavailable, class: "not_discovered", message: subject.notFound("", unknown)}
 	case errors.As(err, &refused):
 		return judgeNaming(subject, refused)
 	case errors.As(err, &missing):

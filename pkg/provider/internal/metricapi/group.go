@@ -15,6 +15,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/installer"
+
+	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
 )
 
 // groupPriority is that which the generic API server gives its other groups in the aggregated discovery document.
@@ -28,8 +30,10 @@ type Group struct {
 	// Storage answers every request for a metric. If it is a rest.Lister, the routes are those of
 	// external.metrics.k8s.io; if it is a ListerWithOptions of custom-metrics-apiserver, those of custom.metrics.k8s.io.
 	Storage rest.Storage
-	// Resources lists the metrics as resources, anew for each request.
-	Resources discovery.APIResourceListerFunc
+	// Catalog returns the metrics that there are at the moment, never nil.
+	Catalog func() *naming.Catalog
+	// Resources lists the metrics of a catalog as resources. It depends on nothing else.
+	Resources func(*naming.Catalog) []metav1.APIResource
 }
 
 // Install is to groups of metrics what GenericAPIServer.InstallAPIGroup is to others.
@@ -43,7 +47,7 @@ func (g Group) Install(server *genericapiserver.GenericAPIServer) error {
 		version := &installer.MetricsAPIGroupVersion{
 			DynamicStorage:  g.Storage,
 			APIGroupVersion: groupVersion(&info, gv),
-			ResourceLister:  g.Resources,
+			ResourceLister:  discovery.APIResourceListerFunc(func() []metav1.APIResource { return g.Resources(g.Catalog()) }),
 		}
 		if _, ok := g.Storage.(rest.Lister); ok {
 			version.Handlers = &installer.EMHandlers{}
@@ -53,6 +57,7 @@ func (g Group) Install(server *genericapiserver.GenericAPIServer) error {
 		if err := version.InstallREST(server.Handler.GoRestfulContainer); err != nil {
 			return fmt.Errorf("version %s: %w", gv.Version, err)
 		}
+		g.keepDocument(server, gv, info.NegotiatedSerializer)
 		group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version})
 
 		// The aggregated document names the versions without their metrics. It is part of what every kubectl caches,
@@ -67,6 +72,16 @@ func (g Group) Install(server *genericapiserver.GenericAPIServer) error {
 	server.DiscoveryGroupManager.AddGroup(group)
 	server.Handler.GoRestfulContainer.Add(discovery.NewAPIGroupHandler(server.Serializer, group).WebService())
 	return nil
+}
+
+// keepDocument has the discovery document of a version, which is installed, answered from memory where that can be.
+func (g Group) keepDocument(server *genericapiserver.GenericAPIServer, gv schema.GroupVersion, serializer runtime.NegotiatedSerializer) {
+	kept := &document{group: g, version: gv, path: genericapiserver.APIGroupPrefix + "/" + gv.String(), serializer: serializer}
+	for _, service := range server.Handler.GoRestfulContainer.RegisteredWebServices() {
+		if service.RootPath() == kept.path {
+			service.Filter(kept.filter)
+		}
+	}
 }
 
 func groupVersion(info *genericapiserver.APIGroupInfo, gv schema.GroupVersion) *endpoints.APIGroupVersion {
