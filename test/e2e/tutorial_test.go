@@ -198,6 +198,17 @@ func TestTutorial(t *testing.T) {
 		"-o=jsonpath={.items[*].status.containerStatuses[*].restartCount}"); restarts != "0" {
 		t.Errorf("restarts of the gateway: %q, want 0", restarts)
 	}
+
+	t.Run("the log has no errors of readers that have gone", func(t *testing.T) {
+		// The kube-aggregator reads the list of metrics five times at once and closes it unread, about every 30 seconds.
+		for line := range strings.Lines(mustKubectl(t, "logs", "-n", monitoring, "deployment/prometheus-adapter")) {
+			for _, noise := range []string{"stream closed", "timeout or abort", "Handler timeout", "Post-timeout", "broken pipe"} {
+				if strings.Contains(strings.ToLower(line), strings.ToLower(noise)) {
+					t.Errorf("the gateway logs %s", line)
+				}
+			}
+		}
+	})
 }
 
 // values reads a custom metric, checks that each value describes an object of this kind and namespace whose name begins so, and returns

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	apiregistration "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
@@ -22,13 +23,21 @@ import (
 // register makes kube-apiserver hand requests for both versions of metrics.k8s.io to a gateway, and waits until it does.
 func (b *bed) register(t *testing.T, g *gateway) {
 	t.Helper()
+	b.registerAPIs(t, g, "metrics-gateway", schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1"},
+		schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"})
+}
+
+// registerAPIs makes kube-apiserver hand requests for versions of APIs to a gateway, which is a Service with the name to it,
+// and waits until it does.
+func (b *bed) registerAPIs(t *testing.T, g *gateway, name string, versions ...schema.GroupVersion) {
+	t.Helper()
 	client, err := aggregator.NewForConfig(b.config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := context.WithoutCancel(t.Context())
 	service := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "metrics-gateway"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: name},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
 	}
 	services := b.client.CoreV1().Services(service.Namespace)
@@ -41,11 +50,11 @@ func (b *bed) register(t *testing.T, g *gateway) {
 		}
 	})
 	port := int32(g.port)
-	for _, version := range []string{"v1", "v1beta1"} {
+	for _, version := range versions {
 		registration := &apiregistration.APIService{
-			ObjectMeta: metav1.ObjectMeta{Name: version + ".metrics.k8s.io"},
+			ObjectMeta: metav1.ObjectMeta{Name: version.Version + "." + version.Group},
 			Spec: apiregistration.APIServiceSpec{
-				Group: "metrics.k8s.io", Version: version,
+				Group: version.Group, Version: version.Version,
 				Service:               &apiregistration.ServiceReference{Namespace: service.Namespace, Name: service.Name, Port: &port},
 				InsecureSkipTLSVerify: true,
 				GroupPriorityMinimum:  100, VersionPriority: 100,

@@ -140,8 +140,10 @@ func (b *bed) token(t *testing.T, name string) string {
 	return request.Status.Token
 }
 
-// clientCertificate returns a certificate of the cluster's own authority. It must not be called concurrently.
+// clientCertificate returns a certificate of the cluster's own authority.
 func (b *bed) clientCertificate(name string, groups ...string) (pair, error) {
+	b.users.Lock()
+	defer b.users.Unlock()
 	user, err := b.env.AddUser(envtest.User{Name: name, Groups: groups}, nil)
 	if err != nil {
 		return pair{}, err

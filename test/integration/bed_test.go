@@ -2,9 +2,14 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +38,7 @@ type bed struct {
 	root           pair // a client certificate that may do everything
 	kubelets       *authority
 	kubeletCAFile  string
+	users          sync.Mutex // Held while a user is added.
 }
 
 func newBed(folder, binary string) (*bed, error) {
@@ -76,7 +82,13 @@ func (b *bed) issue() error {
 	if err := os.WriteFile(b.kubeletCAFile, b.kubelets.pem(), 0o600); err != nil {
 		return err
 	}
+	policy := filepath.Join(b.folder, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		return err
+	}
 	b.env.ControlPlane.GetAPIServer().Configure().
+		Set("audit-policy-file", policy).
+		Set("audit-log-path", b.auditLog()).
 		Set("requestheader-client-ca-file", frontProxyCA).
 		Set("requestheader-allowed-names", frontProxyName).
 		Set("requestheader-username-headers", "X-Remote-User").
@@ -102,6 +114,50 @@ func (b *bed) prepare() error {
 	_, err = b.client.CoreV1().Namespaces().Create(context.Background(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	return err
+}
+
+// auditPolicy has kube-apiserver note the requests of those whose requests are counted.
+const (
+	countedGroup = "integration:counted"
+	auditPolicy  = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, userGroups: ["` + countedGroup + `"]}
+- {level: None}
+`
+)
+
+func (b *bed) auditLog() string { return filepath.Join(b.folder, "audit.log") }
+
+// counted returns how many requests with one of the verbs for a resource a user of the group countedGroup has sent
+// kube-apiserver.
+func (b *bed) counted(t *testing.T, user, resource string, verbs ...string) int {
+	t.Helper()
+	file, err := os.Open(b.auditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	requests := make(map[string]bool) // A watch is in the log when it begins and when it ends.
+	for decoder := json.NewDecoder(file); ; {
+		var event struct {
+			AuditID   string
+			Verb      string
+			User      struct{ Username string }
+			ObjectRef struct{ Resource string }
+		}
+		if err := decoder.Decode(&event); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // It is written while it is read.
+				return len(requests)
+			}
+			t.Fatal(err)
+		}
+		if event.User.Username == user && event.ObjectRef.Resource == resource && slices.Contains(verbs, event.Verb) {
+			requests[event.AuditID] = true
+		}
+	}
 }
 
 func (b *bed) stop() {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"sync"
@@ -52,21 +53,52 @@ func (o *output) String() string {
 // startGateway starts a gateway that reads the kubelets of the testbed. It is killed when the test ends.
 func (b *bed) startGateway(t *testing.T, args ...string) *gateway {
 	t.Helper()
+	return b.start(t, append([]string{
+		"--kubeconfig=" + b.kubeconfig,
+		"--kubelet-preferred-address-types=InternalIP",
+		"--kubelet-use-node-status-port",
+		"--kubelet-certificate-authority=" + b.kubeletCAFile,
+		"--kubelet-request-timeout=5s",
+		"--metric-resolution=10s",
+	}, args...)...)
+}
+
+// startAdapter starts a gateway as prometheus-adapter is started: with rules, and with flags that both have. It is killed
+// when the test ends.
+func (b *bed) startAdapter(t *testing.T, p *prom, rules string, args ...string) *gateway {
+	t.Helper()
+	args = append(adapterArgs(t, p, rules), args...)
+	return b.start(t, append([]string{"--lister-kubeconfig=" + b.kubeconfig}, args...)...)
+}
+
+// adapterArgs returns the arguments of a gateway with rules.
+func adapterArgs(t *testing.T, p *prom, rules string) []string {
+	t.Helper()
+	return []string{"--config=" + writeFile(t, "config.yaml", rules), "--prometheus-url=" + p.url()}
+}
+
+// writeFile writes a file in a folder of its own and returns its path.
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// start starts the binary under test, which is killed when the test ends.
+func (b *bed) start(t *testing.T, args ...string) *gateway {
+	t.Helper()
 	port := freePort(t)
 	g := &gateway{
 		t: t, port: port, url: fmt.Sprintf("https://127.0.0.1:%d", port), log: &output{},
 		root: credentials{certificate: &b.root}.client(t), ended: make(chan struct{}),
 	}
 	g.command = exec.Command(b.binary, append([]string{
-		"--kubeconfig=" + b.kubeconfig,
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(port),
 		"--cert-dir=" + t.TempDir(),
-		"--kubelet-preferred-address-types=InternalIP",
-		"--kubelet-use-node-status-port",
-		"--kubelet-certificate-authority=" + b.kubeletCAFile,
-		"--kubelet-request-timeout=5s",
-		"--metric-resolution=10s",
 	}, args...)...)
 	g.command.Stderr = g.log
 	g.started = time.Now()

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,12 +12,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-const noAssets = "KUBEBUILDER_ASSETS is not set: it names the folder with the binaries of etcd, kube-apiserver and kubectl"
+const noAssets = "KUBEBUILDER_ASSETS is not set: it names the folder with the binaries of etcd, kube-apiserver, kube-controller-manager and kubectl"
 
 // testbed is what all tests share. It is nil where there is no control plane to test against.
 var testbed *bed
 
 func TestMain(m *testing.M) {
+	// Parallel tests wait much longer than they compute. The flag has this value unless the command line has another.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 
