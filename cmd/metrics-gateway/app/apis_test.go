@@ -3,6 +3,9 @@ package app
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 )
 
@@ -81,6 +84,23 @@ func TestWhichAPIsAreServed(t *testing.T) {
 				t.Errorf("serves %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// P37
+func TestEveryMistakeInTheRulesIsALine(t *testing.T) {
+	file := write(t, "f.yaml", `rules:
+- {seriesQuery: m, metricsQuery: "<<", resources: {template: <<.Resource>>}}
+- {seriesQuery: m, metricsQuery: m, resources: {template: <<.Group>>}}
+`)
+	_, _, err := parse(t, "--config="+file).loadRules(prometheus.NewRegistry())
+	want := []string{
+		file + ":2: rules[0].metricsQuery: template: query:1: unclosed action",
+		file + ":3: rules[1].resources.template: must contain <<.Resource>> exactly once",
+	}
+	got := errorLines(err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what is written (-want +got):\n%s", diff)
 	}
 }
 

@@ -59,18 +59,30 @@ func errorLines(err error) []string {
 	if err == nil {
 		return nil
 	}
-	all := []error{err}
-	if aggregate, ok := err.(utilerrors.Aggregate); ok { //nolint:errorlint // Only an unwrapped one is a list of separate errors.
-		all = utilerrors.Flatten(aggregate).Errors()
-	}
 	var lines []string
-	for _, err := range all {
+	for _, err := range flatten(err) {
 		line := strings.Join(strings.Fields(err.Error()), " ")
 		if !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
 	}
 	return lines
+}
+
+// flatten returns the errors that a list of separate ones is made of. A list that is wrapped is part of one error.
+func flatten(err error) []error {
+	var all []error
+	switch list := err.(type) { //nolint:errorlint // See above.
+	case utilerrors.Aggregate:
+		return utilerrors.Flatten(list).Errors()
+	case interface{ Unwrap() []error }:
+		for _, err := range list.Unwrap() {
+			all = append(all, flatten(err)...)
+		}
+		return all
+	default:
+		return append(all, err)
+	}
 }
 
 func newCommand(o *options, stdout io.Writer) *cobra.Command {

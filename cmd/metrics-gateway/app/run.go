@@ -102,18 +102,18 @@ type wiring struct {
 // readFiles reads all files that flags name, decides what is served, and makes the clients for that.
 func (w *wiring) readFiles() error {
 	var err error
-	if w.rest, err = w.options.restConfig(); err != nil {
-		return err
-	}
-	if w.client, err = newClient(w.options.limited(w.rest)); err != nil {
-		return err
-	}
 	if w.options.configFile != "" {
 		if w.watcher, w.file, err = w.options.loadRules(w.registerer); err != nil {
 			return err
 		}
 	}
 	if w.served, err = w.options.apis(w.file); err != nil {
+		return err
+	}
+	if w.rest, err = w.options.restConfig(); err != nil {
+		return err
+	}
+	if w.client, err = newClient(w.options.limited(w.rest)); err != nil {
 		return err
 	}
 	w.logger.Info("Serving", "apis", w.served.String())
