@@ -41,7 +41,7 @@ func BenchmarkDecodeQuery(b *testing.B) {
 	for _, samples := range []int{1, 100, 10_000, 300_000} {
 		document := vectorDocument(samples)
 		b.Run(fmt.Sprintf("samples=%d", samples), func(b *testing.B) {
-			d := newDecoder()
+			d := newDecoder(new(budget))
 			b.SetBytes(int64(len(document)))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -77,7 +77,7 @@ func BenchmarkDecodeList(b *testing.B) {
 	for _, names := range []int{5_000, 450_000} {
 		document := listDocument(names)
 		b.Run(fmt.Sprintf("names=%d", names), func(b *testing.B) {
-			d := newDecoder()
+			d := newDecoder(new(budget))
 			b.SetBytes(int64(len(document)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -102,6 +102,7 @@ func newClient(cfg Config, dial config.DialContextFunc) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	decoding := new(budget)
 	return &Client{
 		name:        cfg.Name,
 		api:         client,
@@ -109,7 +110,7 @@ func newClient(cfg Config, dial config.DialContextFunc) (*Client, error) {
 		timeout:     cfg.Timeout,
 		credentials: describeCredentials(cfg.HTTP),
 		metrics:     metrics,
-		decoders:    sync.Pool{New: func() any { return newDecoder() }},
+		decoders:    sync.Pool{New: func() any { return newDecoder(decoding) }},
 	}, nil
 }
 

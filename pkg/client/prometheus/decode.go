@@ -30,10 +30,14 @@ type decoder struct {
 	text    []byte
 	ends    []int
 	builder labels.ScratchBuilder
+
+	// budget is what samples take up, and taken what those of this result do. Both are in bytes.
+	budget *budget
+	taken  int64
 }
 
-func newDecoder() *decoder {
-	return &decoder{builder: labels.NewScratchBuilder(16)}
+func newDecoder(budget *budget) *decoder {
+	return &decoder{builder: labels.NewScratchBuilder(16), budget: budget}
 }
 
 // document reads an answer, and calls data where its data stands. The error is one that failed classifies.

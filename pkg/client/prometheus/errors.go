@@ -36,6 +36,8 @@ const (
 	ClassNotJSON Class = "not_json"
 	// ClassTooLarge means that the answer is over a limit.
 	ClassTooLarge Class = "too_large"
+	// ClassOverloaded means that all answers together that are being read are over a limit.
+	ClassOverloaded Class = "overloaded"
 	// ClassTruncated means that the answer ended early.
 	ClassTruncated Class = "truncated"
 	// ClassUnexpectedResult means that the query evaluates to something else than a vector or a scalar.

@@ -27,12 +27,12 @@ func FuzzDecodeVector(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
-		got, err := newDecoder().decodeQuery(bytes.NewReader(document))
+		got, err := newDecoder(new(budget)).decodeQuery(bytes.NewReader(document))
 		for _, source := range []io.Reader{
 			iotest.OneByteReader(bytes.NewReader(document)),
 			iotest.HalfReader(bytes.NewReader(document)),
 		} {
-			again, againErr := newDecoder().decodeQuery(source)
+			again, againErr := newDecoder(new(budget)).decodeQuery(source)
 			if (err == nil) != (againErr == nil) {
 				t.Fatalf("error = %v, in pieces %v", err, againErr)
 			}

@@ -58,6 +58,10 @@ func (c *Client) Query(ctx context.Context, expr string, at time.Time) (Result, 
 
 // decodeQuery decodes the answer to an instant query.
 func (d *decoder) decodeQuery(source io.Reader) (Result, error) {
+	defer func() {
+		d.budget.put(d.taken)
+		d.taken = 0
+	}()
 	var result Result
 	var data queryData
 	err := d.document(source, func() { d.queryData(&data, &result) })
@@ -168,6 +172,12 @@ func (d *decoder) series(result *Result) {
 	case len(result.Samples) == maxSamples:
 		d.fail(failure(ClassTooLarge, nil, "answered with more than %d samples: the query must aggregate or select fewer series", maxSamples))
 	default:
+		size := int64(sample.Labels.ByteSize()) + sampleBytes
+		d.taken += size
+		if !d.budget.take(size) {
+			d.fail(failure(ClassOverloaded, nil, "answers with more than %d MiB at once: queries must aggregate or select fewer series", maxDecoding>>20))
+			return
+		}
 		result.Samples = append(result.Samples, sample)
 	}
 }

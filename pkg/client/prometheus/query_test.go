@@ -56,7 +56,7 @@ func TestDecodeQuery(t *testing.T) {
 				"byte a time": iotest.OneByteReader(strings.NewReader(tc.document)),
 				"with EOF":    iotest.DataErrReader(strings.NewReader(tc.document)),
 			} {
-				got, err := newDecoder().decodeQuery(source)
+				got, err := newDecoder(new(budget)).decodeQuery(source)
 				if err != nil {
 					t.Fatalf("%s: %v", how, err)
 				}
@@ -150,7 +150,7 @@ func TestDecodeQueryValues(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
-			got, err := newDecoder().decodeQuery(strings.NewReader(vector(`{"metric":{},"value":[1,"` + text + `"]}`)))
+			got, err := newDecoder(new(budget)).decodeQuery(strings.NewReader(vector(`{"metric":{},"value":[1,"` + text + `"]}`)))
 			if err != nil {
 				t.Fatal(err)
 			}

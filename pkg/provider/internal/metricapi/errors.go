@@ -233,7 +233,7 @@ func judgeQuery(err *queryError) verdict {
 		return v
 	}
 	switch failed.Class {
-	case backend.ClassUnreachable, backend.ClassUnavailable, backend.ClassTruncated, backend.ClassTooManyRequests:
+	case backend.ClassUnreachable, backend.ClassUnavailable, backend.ClassTruncated, backend.ClassTooManyRequests, backend.ClassOverloaded:
 		v.code = http.StatusServiceUnavailable
 	case backend.ClassTimeout, backend.ClassCanceled:
 		v.code = http.StatusGatewayTimeout
