@@ -9,9 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 	"k8s.io/metrics/pkg/apis/custom_metrics/install"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/installer"
@@ -55,7 +53,7 @@ type Options struct {
 
 // API is custom.metrics.k8s.io.
 type API struct {
-	group metricapi.Group
+	metricapi.Group
 }
 
 // New returns the API. It fails when its metrics are already registered.
@@ -69,25 +67,14 @@ func New(options Options) (*API, error) {
 		return nil, err
 	}
 	return &API{metricapi.Group{
-		Name:   custom_metrics.GroupName,
-		Scheme: scheme,
+		Name:  custom_metrics.GroupName,
+		Types: scheme,
 		Storage: &storage{
 			catalog: options.Catalog, undiscovered: options.Undiscovered, reader: reader, objects: options.Objects, kinds: options.Kinds, last: newLastValues(),
 		},
 		Catalog:   options.Catalog,
 		Resources: resources,
 	}}, nil
-}
-
-// Scheme returns the API's types.
-func (a *API) Scheme() *runtime.Scheme { return a.group.Scheme }
-
-// Install adds the API to a server.
-func (a *API) Install(server *genericapiserver.GenericAPIServer) error {
-	if err := a.group.Install(server); err != nil {
-		return fmt.Errorf("API group %q: %w", a.group.Name, err)
-	}
-	return nil
 }
 
 // resources lists the metrics of a catalog as the resources of the discovery document, sorted by name.

@@ -1,13 +1,9 @@
 package external
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/metrics/pkg/apis/external_metrics"
 	"k8s.io/metrics/pkg/apis/external_metrics/install"
 
@@ -31,7 +27,7 @@ type Options struct {
 
 // API is external.metrics.k8s.io.
 type API struct {
-	group metricapi.Group
+	metricapi.Group
 }
 
 // New returns the API. It fails when its metrics are already registered.
@@ -41,8 +37,8 @@ func New(options Options) (*API, error) {
 		return nil, err
 	}
 	return &API{metricapi.Group{
-		Name:   external_metrics.GroupName,
-		Scheme: metricapi.NewScheme(install.Install),
+		Name:  external_metrics.GroupName,
+		Types: metricapi.NewScheme(install.Install),
 		Storage: &storage{
 			TableConvertor: rest.NewDefaultTableConvertor(external_metrics.Resource("externalmetrics")),
 			catalog:        options.Catalog, reader: reader, last: newLastValues(),
@@ -50,17 +46,6 @@ func New(options Options) (*API, error) {
 		Catalog:   options.Catalog,
 		Resources: resources,
 	}}, nil
-}
-
-// Scheme returns the API's types.
-func (a *API) Scheme() *runtime.Scheme { return a.group.Scheme }
-
-// Install adds the API to a server.
-func (a *API) Install(server *genericapiserver.GenericAPIServer) error {
-	if err := a.group.Install(server); err != nil {
-		return fmt.Errorf("API group %q: %w", a.group.Name, err)
-	}
-	return nil
 }
 
 // resources lists the metrics of a catalog as the resources of the discovery document, sorted by name. All are said to

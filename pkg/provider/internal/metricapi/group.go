@@ -25,8 +25,8 @@ const groupPriority = 1000
 // Group is an API group whose resources are named by the metrics that there are at the moment.
 type Group struct {
 	Name string
-	// Scheme knows the group's types and versions, those in order of preference.
-	Scheme *runtime.Scheme
+	// Types knows the group's types and versions, those in order of preference.
+	Types *runtime.Scheme
 	// Storage answers every request for a metric. If it is a rest.Lister, the routes are those of
 	// external.metrics.k8s.io; if it is a ListerWithOptions of custom-metrics-apiserver, those of custom.metrics.k8s.io.
 	Storage rest.Storage
@@ -36,9 +36,19 @@ type Group struct {
 	Resources func(*naming.Catalog) []metav1.APIResource
 }
 
-// Install is to groups of metrics what GenericAPIServer.InstallAPIGroup is to others.
+// Scheme returns the group's types.
+func (g Group) Scheme() *runtime.Scheme { return g.Types }
+
+// Install adds the group to a server. It is to groups of metrics what GenericAPIServer.InstallAPIGroup is to others.
 func (g Group) Install(server *genericapiserver.GenericAPIServer) error {
-	info := genericapiserver.NewDefaultAPIGroupInfo(g.Name, g.Scheme, runtime.NewParameterCodec(g.Scheme), serializer.NewCodecFactory(g.Scheme))
+	if err := g.install(server); err != nil {
+		return fmt.Errorf("API group %q: %w", g.Name, err)
+	}
+	return nil
+}
+
+func (g Group) install(server *genericapiserver.GenericAPIServer) error {
+	info := genericapiserver.NewDefaultAPIGroupInfo(g.Name, g.Types, runtime.NewParameterCodec(g.Types), serializer.NewCodecFactory(g.Types))
 	if len(info.PrioritizedVersions) == 0 {
 		return errors.New("the scheme has no version of the group")
 	}
