@@ -1,0 +1,103 @@
+package query
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
+)
+
+// result is what one evaluation yielded. It does not change.
+type result struct {
+	samples   []prometheus.Sample
+	warnings  []string
+	evaluated time.Time
+	// objects are what the samples are about, nil if all samples are for every reader: the samples of the object with
+	// number n are those from starts[n] to starts[n+1].
+	objects map[object]int32
+	starts  []int32
+	// bytes is about what the result takes in memory.
+	bytes int
+}
+
+// object is what a sample is about. Its namespace is empty where all samples are of one.
+type object struct{ namespace, name string }
+
+const (
+	// resultBytes is what a result costs that holds nothing.
+	resultBytes = 512
+	sampleBytes = int(unsafe.Sizeof(prometheus.Sample{}))
+	// objectBytes is what an object costs beside its samples. A map has up to twice the room that it needs.
+	objectBytes = 2*int(unsafe.Sizeof(object{})+unsafe.Sizeof(int32(0))) + int(unsafe.Sizeof(int32(0)))
+)
+
+func newResult(from prometheus.Result, evaluated time.Time) *result {
+	r := &result{samples: from.Samples, warnings: from.Warnings, evaluated: evaluated}
+	r.bytes = resultBytes + cap(r.samples)*sampleBytes
+	for _, s := range r.samples {
+		r.bytes += int(s.Labels.ByteSize())
+	}
+	for _, w := range r.warnings {
+		r.bytes += len(w)
+	}
+	return r
+}
+
+// index makes the result one that can be cut by object. The samples of an object keep their order.
+func (r *result) index(label, namespaceLabel string) {
+	r.objects = make(map[object]int32)
+	numbers := make([]int32, len(r.samples)) // of the objects of samples
+	r.starts = []int32{0}
+	for i, s := range r.samples {
+		o := object{name: s.Labels.Get(label)}
+		if namespaceLabel != "" {
+			o.namespace = s.Labels.Get(namespaceLabel)
+		}
+		n, known := r.objects[o]
+		if !known {
+			n = int32(len(r.objects))
+			r.objects[o] = n
+			r.starts = append(r.starts, 0)
+		}
+		numbers[i] = n
+		r.starts[n+1]++ // A count as yet.
+	}
+	next := make([]int32, len(r.objects))
+	for n := range next {
+		next[n] = r.starts[n]
+		r.starts[n+1] += r.starts[n]
+	}
+	sorted := make([]prometheus.Sample, len(r.samples))
+	for i, n := range numbers {
+		sorted[next[n]] = r.samples[i]
+		next[n]++
+	}
+	r.samples = sorted
+	r.bytes += len(r.objects) * objectBytes
+}
+
+// cut returns the samples of objects in the order of their names; all if the result has no index. It costs what it
+// returns, in time and in memory.
+func (r *result) cut(namespace string, names []string) []prometheus.Sample {
+	if r.objects == nil {
+		return r.samples
+	}
+	count := 0
+	for _, name := range names {
+		count += len(r.about(namespace, name))
+	}
+	samples := make([]prometheus.Sample, 0, count)
+	for _, name := range names {
+		samples = append(samples, r.about(namespace, name)...)
+	}
+	return samples
+}
+
+// about returns the samples of one object.
+func (r *result) about(namespace, name string) []prometheus.Sample {
+	n, ok := r.objects[object{namespace, name}]
+	if !ok {
+		return nil
+	}
+	return r.samples[r.starts[n]:r.starts[n+1]]
+}
