@@ -18,6 +18,15 @@ const MaxSize = 1 << 20
 
 // LoadFile reads the file at path, as Load does.
 func LoadFile(path string) (*Config, error) {
+	data, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Load(path, data)
+}
+
+// Read returns the content of a file for Load: all of it, or as much as shows Load that it is too large.
+func Read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
@@ -27,7 +36,7 @@ func LoadFile(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration file %q: %w", path, err)
 	}
-	return Load(path, data)
+	return data, nil
 }
 
 // Load reads a configuration file's content; name stands for the file in what is reported.

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -85,7 +83,7 @@ func New(path string, options Options) *Watcher {
 
 // Load reads the file as it stands. It is for the start: Run reports what is different from it.
 func (w *Watcher) Load() (*config.Config, error) {
-	data, err := read(w.path)
+	data, err := config.Read(w.path)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +137,7 @@ func (w *Watcher) concerns(name string) bool {
 // check reads the file and uses it if its content is new and has settled. It returns true if another look is needed to
 // know that.
 func (w *Watcher) check(ctx context.Context, apply func(*config.Config) error) bool {
-	data, err := read(w.path)
+	data, err := config.Read(w.path)
 	seen := content{sum: sha256.Sum256(data)}
 	if err != nil {
 		seen = content{err: err.Error()}
@@ -206,18 +204,4 @@ func problems(err error) []string {
 		out = append(out[:maxLogged], fmt.Sprintf("and %d more", more))
 	}
 	return out
-}
-
-// read returns the content of the file, or as much as shows that it is too large.
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("configuration file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, config.MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("configuration file %q: %w", path, err)
-	}
-	return data, nil
 }
