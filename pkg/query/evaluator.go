@@ -327,7 +327,7 @@ func isTooMuch(err error) bool {
 		return false
 	}
 	switch failed.Class {
-	case prometheus.ClassBadQuery, prometheus.ClassTooLarge, prometheus.ClassUnexpectedResult, prometheus.ClassTimeout:
+	case prometheus.ClassBadQuery, prometheus.ClassTooLarge, prometheus.ClassOverloaded, prometheus.ClassUnexpectedResult, prometheus.ClassTimeout:
 		return true
 	default:
 		return false
