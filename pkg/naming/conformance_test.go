@@ -52,20 +52,27 @@ var deviations = map[string]struct {
 	"custom-list-12": {why: "P30: a metric without a name cannot be read", want: []string{}},
 }
 
-func TestConformance(t *testing.T) {
-	t.Parallel()
-	data, err := os.ReadFile("testdata/prometheus-adapter-cases.json")
+// readCases returns the cases of a file.
+func readCases[C any](t *testing.T, path string) []C {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct{ Cases []conformanceCase }
+	var file struct{ Cases []C }
 	if err := json.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
-	if len(file.Cases) == 0 {
+	return file.Cases
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	cases := readCases[conformanceCase](t, "testdata/prometheus-adapter-cases.json")
+	if len(cases) == 0 {
 		t.Fatal("the file has no cases")
 	}
-	for _, test := range file.Cases {
+	for _, test := range cases {
 		t.Run(test.ID, func(t *testing.T) {
 			t.Parallel()
 			catalog := test.catalog(t)

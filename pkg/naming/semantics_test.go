@@ -1,9 +1,7 @@
 package naming
 
 import (
-	"encoding/json"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -32,18 +30,11 @@ type semanticsCase struct {
 
 func TestSemantics(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("testdata/semantics-cases.json")
-	if err != nil {
-		t.Fatal(err)
+	cases := readCases[semanticsCase](t, "testdata/semantics-cases.json")
+	if len(cases) < 60 {
+		t.Fatalf("the file has %d cases, expected the whole table", len(cases))
 	}
-	var file struct{ Cases []semanticsCase }
-	if err := json.Unmarshal(data, &file); err != nil {
-		t.Fatal(err)
-	}
-	if len(file.Cases) < 60 {
-		t.Fatalf("the file has %d cases, expected the whole table", len(file.Cases))
-	}
-	for _, test := range file.Cases {
+	for _, test := range cases {
 		t.Run(test.ID+" "+test.About, func(t *testing.T) {
 			t.Parallel()
 			test.run(t)

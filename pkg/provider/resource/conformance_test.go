@@ -217,17 +217,23 @@ func TestConformanceGet(t *testing.T) {
 		for _, version := range versions {
 			t.Run(name+" in "+version, func(t *testing.T) {
 				t.Parallel()
-				var want map[string]any
-				if err := json.Unmarshal([]byte(test.want), &want); err != nil {
-					t.Fatal(err)
-				}
-				want["apiVersion"] = "metrics.k8s.io/" + version
-				got := getJSON[map[string]any](t, server+"/apis/metrics.k8s.io/"+version+"/"+test.path, "")
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("object (-want +got):\n%s", diff)
-				}
+				checkObject(t, server, version, test.path, test.want)
 			})
 		}
+	}
+}
+
+// checkObject checks that a path of a version is answered with the object, whose apiVersion is filled in.
+func checkObject(t *testing.T, server, version, path, object string) {
+	t.Helper()
+	var want map[string]any
+	if err := json.Unmarshal([]byte(object), &want); err != nil {
+		t.Fatal(err)
+	}
+	want["apiVersion"] = "metrics.k8s.io/" + version
+	got := getJSON[map[string]any](t, server+"/apis/metrics.k8s.io/"+version+"/"+path, "")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("object (-want +got):\n%s", diff)
 	}
 }
 

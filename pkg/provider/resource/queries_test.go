@@ -2,7 +2,6 @@ package resource
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -466,15 +465,7 @@ func TestQueriedObjects(t *testing.T) {
 			t.Run(name+" in "+version, func(t *testing.T) {
 				t.Parallel()
 				server := serve(t, queriedCluster(test.rules, &fakeBackend{points: test.points}))
-				var want map[string]any
-				if err := json.Unmarshal([]byte(test.want), &want); err != nil {
-					t.Fatal(err)
-				}
-				want["apiVersion"] = "metrics.k8s.io/" + version
-				got := getJSON[map[string]any](t, server+"/apis/metrics.k8s.io/"+version+"/"+test.path, "")
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("object (-want +got):\n%s", diff)
-				}
+				checkObject(t, server, version, test.path, test.want)
 			})
 		}
 	}
