@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/metrics-gateway/metrics-gateway/hack/bench/internal/fetch"
 	"github.com/metrics-gateway/metrics-gateway/hack/bench/internal/process"
 )
 
@@ -30,7 +30,6 @@ const (
 	readyTimeout   = 2 * time.Minute
 	requestTimeout = 30 * time.Second
 	poll           = 250 * time.Millisecond
-	maxErrorBytes  = 500
 )
 
 // Bed is an API server without controllers, and the gateway's program.
@@ -157,19 +156,7 @@ func (g *Gateway) Get(ctx context.Context, path string, compressed bool) ([]byte
 	if compressed {
 		request.Header.Set("Accept-Encoding", "gzip")
 	}
-	response, err := g.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: status %d: %s", path, response.StatusCode, strings.TrimSpace(string(body[:min(len(body), maxErrorBytes)])))
-	}
-	return body, nil
+	return fetch.Body(g.client, request)
 }
 
 // Build builds the gateway as the image has it into a folder, and returns the program.

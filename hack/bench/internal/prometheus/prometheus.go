@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/metrics-gateway/metrics-gateway/hack/bench/internal/fetch"
 	"github.com/metrics-gateway/metrics-gateway/hack/bench/internal/fleet"
 	"github.com/metrics-gateway/metrics-gateway/hack/bench/internal/process"
 )
@@ -178,5 +179,5 @@ func (s *Server) ask(ctx context.Context, method, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return do(request)
+	return fetch.Body(http.DefaultClient, request)
 }

@@ -5,21 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
-)
 
-// maxErrorBytes is how much of an error is repeated.
-const maxErrorBytes = 500
+	"github.com/metrics-gateway/metrics-gateway/hack/bench/internal/fetch"
+)
 
 // Listing is what it costs to list all series of some selectors, as prometheus-adapter does at each relist.
 type Listing struct {
@@ -44,7 +41,7 @@ func ListSeries(ctx context.Context, address string, since time.Time, selectors 
 			if err != nil {
 				return err
 			}
-			body, err := do(request)
+			body, err := fetch.Body(http.DefaultClient, request)
 			if err != nil {
 				return err
 			}
@@ -75,23 +72,6 @@ func ListSeries(ctx context.Context, address string, since time.Time, selectors 
 		listing.Bytes += bytes[i]
 	}
 	return listing, nil
-}
-
-// do makes a request and returns the body of a good answer.
-func do(request *http.Request) ([]byte, error) {
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d: %s", response.StatusCode, strings.TrimSpace(string(body[:min(len(body), maxErrorBytes)])))
-	}
-	return body, nil
 }
 
 // freePort returns a port of 127.0.0.1 that nobody listens on.
