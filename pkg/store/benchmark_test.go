@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -69,6 +71,44 @@ func BenchmarkPod(b *testing.B) {
 			for b.Loop() {
 				i = (i + 1) % benchmarkPods
 				if _, ok := s.Pod("node", namespaceNames[i%len(namespaceNames)], podNames[i]); !ok {
+					b.Fatal("a pod is missing")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPodOfMany reads the pods of many nodes in the order of a list, by name, so that no two come from one node and
+// little is in the processor's caches.
+func BenchmarkPodOfMany(b *testing.B) {
+	for _, nodes := range []int{1000, 5000} {
+		b.Run(fmt.Sprintf("nodes=%d/pods=%d", nodes, benchmarkPods), func(b *testing.B) {
+			s := New(Options{Resolution: 15 * time.Second})
+			type name struct{ node, pod string }
+			var names []name
+			for second := range int64(2) {
+				names = names[:0]
+				for i := range nodes {
+					node := fmt.Sprintf("ip-10-0-%d-%d.internal", i/256, i%256)
+					var batch Batch
+					for pod := range benchmarkPods {
+						// An odd factor makes neighbours by name neighbours on no node.
+						name := name{node: node, pod: fmt.Sprintf("frontend-7d4b9c6f5d-%06d", (i*benchmarkPods+pod)*7919%(nodes*benchmarkPods))}
+						batch.Containers = append(batch.Containers, ContainerSample{
+							Namespace: namespaceNames[0], Pod: name.pod, Container: containerNames[0],
+							Sample: sample(1000+second, uint64(second)*core, mebi),
+						})
+						names = append(names, name)
+					}
+					s.Update(node, &batch)
+				}
+			}
+			slices.SortFunc(names, func(a, b name) int { return strings.Compare(a.pod, b.pod) })
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				i = (i + 1) % len(names)
+				if _, ok := s.Pod(names[i].node, namespaceNames[0], names[i].pod); !ok {
 					b.Fatal("a pod is missing")
 				}
 			}

@@ -34,10 +34,7 @@ const (
 // record is what is kept of one node or container. The zero record has no points.
 type record struct {
 	last, prev point
-	memory     uint64        // Bytes, of the last point.
-	swap       uint64        // Bytes, of the last point; valid with hasSwap.
 	advanced   time.Duration // When the last point's time last moved forward, on the store's clock.
-	hasSwap    bool
 	state      state
 }
 
@@ -57,17 +54,14 @@ func (r rules) next(old record, sample Sample, now time.Duration) record {
 		return old
 	}
 	advances := sample.Time > old.last.time
-	if advances && r.expired(&old, now) {
+	if advances && r.expired(old.advanced, now) {
 		// What is too old to be served is also too old to begin a window with.
 		old = record{}
 	}
 
 	next := record{
 		last:     point{time: sample.Time, start: sample.Start, cpu: sample.CPU},
-		memory:   sample.Memory,
-		swap:     sample.Swap,
 		advanced: old.advanced,
-		hasSwap:  sample.Has&HasSwap != 0,
 		state:    running,
 	}
 	if advances {
@@ -115,10 +109,10 @@ func (r rules) judge(old record, sample Sample) state {
 	return running
 }
 
-// usage returns what the object used up to its last point. It is not there when the latest sample was not
-// complete, when there is no rate, and when the points have expired.
-func (r rules) usage(rec *record, now time.Duration) (Usage, bool) {
-	if rec.state != running || r.expired(rec, now) {
+// usageOf returns what an object used up to its last point, which the sample has become. It is not there when the
+// sample was not complete, and when there is no rate.
+func usageOf(rec *record, sample *Sample) (Usage, bool) {
+	if rec.state != running {
 		return Usage{}, false
 	}
 	cpu, ok := rate(rec.prev, rec.last)
@@ -129,14 +123,15 @@ func (r rules) usage(rec *record, now time.Duration) (Usage, bool) {
 		Time:    rec.last.time,
 		Window:  between(rec.prev.time, rec.last.time),
 		CPU:     cpu,
-		Memory:  rec.memory,
-		Swap:    rec.swap,
-		HasSwap: rec.hasSwap,
+		Memory:  sample.Memory,
+		Swap:    sample.Swap,
+		HasSwap: sample.Has&HasSwap != 0,
 	}, true
 }
 
-func (r rules) expired(rec *record, now time.Duration) bool {
-	return now-rec.advanced > r.maxAge
+// expired tells whether points that last advanced at the given time are too old to be served.
+func (r rules) expired(advanced, now time.Duration) bool {
+	return now-advanced > r.maxAge
 }
 
 // rate returns the nanocores used between two points, truncated. It is not there without a previous point, after

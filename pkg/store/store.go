@@ -88,45 +88,31 @@ func (s *Store) Node(name string) (NodeUsage, bool) {
 	if !ok {
 		return NodeUsage{}, false
 	}
-	usage, ok := s.rules.usage(&seg.node, s.clock.Since(s.epoch))
-	if !ok {
+	if seg.nodeUsage.Window == 0 || s.rules.expired(seg.node.advanced, s.clock.Since(s.epoch)) {
 		return NodeUsage{}, false
 	}
-	return NodeUsage{Usage: usage, Stored: seg.stored}, true
+	return NodeUsage{Usage: seg.nodeUsage, Stored: seg.stored}, true
 }
 
 // Pod returns what the containers of a pod used, by what the kubelet of the given node says. It is there only when
-// every container of the pod has usage, those left out that do not run, and some container is left.
+// every container of the pod has usage, those left out that do not run, and some container is left. It allocates nothing.
 func (s *Store) Pod(node, namespace, name string) (PodUsage, bool) {
 	seg, ok := s.segment(node)
 	if !ok {
 		return PodUsage{}, false
 	}
-	containers := seg.pod(namespace, name)
-	if len(containers) == 0 {
+	p, ok := seg.find(namespace, name)
+	if !ok || p.used == p.usedEnd || s.rules.expired(p.advanced, s.clock.Since(s.epoch)) {
 		return PodUsage{}, false
 	}
-
-	now := s.clock.Since(s.epoch)
-	pod := PodUsage{Containers: make([]ContainerUsage, 0, len(containers)), Stored: seg.stored}
-	for i := range containers {
-		c := &containers[i]
-		if c.state == stopped {
-			continue
+	usages := seg.usages[p.used:p.usedEnd:p.usedEnd]
+	earliest := &usages[0]
+	for i := range usages {
+		if usages[i].Time < earliest.Time {
+			earliest = &usages[i]
 		}
-		usage, ok := s.rules.usage(&c.record, now)
-		if !ok {
-			return PodUsage{}, false
-		}
-		if len(pod.Containers) == 0 || usage.Time < pod.Time {
-			pod.Time, pod.Window = usage.Time, usage.Window
-		}
-		pod.Containers = append(pod.Containers, ContainerUsage{Name: c.name, Usage: usage})
 	}
-	if len(pod.Containers) == 0 {
-		return PodUsage{}, false
-	}
-	return pod, true
+	return PodUsage{Containers: usages, Time: earliest.Time, Window: earliest.Window, Stored: seg.stored}, true
 }
 
 // Ready tells whether some node and some container have two points, or once had. It never goes back: a gateway

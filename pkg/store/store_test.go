@@ -150,6 +150,18 @@ func TestRules(t *testing.T) {
 			},
 			{after: 3*minute + 1, batch: podBatch(sample(300, 30*core, mebi), sample(110, 20*core, mebi))},
 		},
+		"one container that the kubelet no longer samples hides its pod although its siblings advance": {
+			{batch: podBatch(sample(100, 10*core, mebi), sample(100, 10*core, mebi))},
+			{
+				batch: podBatch(sample(110, 20*core, mebi), sample(110, 20*core, mebi)),
+				pod:   podOf(0, c1(usage(110, 10*time.Second, core, mebi)), c2(usage(110, 10*time.Second, core, mebi))),
+			},
+			{
+				after: 3 * minute, batch: podBatch(sample(290, 200*core, mebi), sample(110, 20*core, mebi)),
+				pod: podOf(1, c1(usage(290, 180*time.Second, core, mebi)), c2(usage(110, 10*time.Second, core, mebi))),
+			},
+			{after: 1, batch: podBatch(sample(300, 210*core, mebi), sample(110, 20*core, mebi))},
+		},
 		"points beyond the maximum age do not begin a window": {
 			{batch: podBatch(sample(100, 10*core, mebi))},
 			{after: 3*minute + 1, batch: podBatch(sample(400, 20*core, mebi))},
@@ -332,11 +344,11 @@ func TestMetrics(t *testing.T) {
 	s.Update("node1", &Batch{Node: sample(10, core, mebi), Containers: podBatch(sample(10, core, mebi), sample(9, core, mebi)).Containers})
 	s.Update("node2", &Batch{Containers: podBatch(sample(100, core, mebi)).Containers})
 
-	// Three segments of 200 bytes, three containers, two pods, and 20 bytes of names.
+	// Three segments of 256 bytes, three containers, two pods, and 20 bytes of names.
 	want := `
 # HELP metrics_gateway_store_bytes Estimate of the memory that points and names take, in bytes.
 # TYPE metrics_gateway_store_bytes gauge
-metrics_gateway_store_bytes 988
+metrics_gateway_store_bytes 1284
 # HELP metrics_gateway_store_objects Number of nodes, pods and containers of which the last page of some kubelet spoke.
 # TYPE metrics_gateway_store_objects gauge
 metrics_gateway_store_objects{type="container"} 3
@@ -355,11 +367,14 @@ metrics_server_storage_points{type="node"} 0
 // TestLayout holds the package comment to its numbers.
 func TestLayout(t *testing.T) {
 	t.Parallel()
-	if got := unsafe.Sizeof(container{}); got != 96 {
-		t.Errorf("a container takes %d bytes, the package comment says 96", got)
+	if got := unsafe.Sizeof(record{}); got != 64 {
+		t.Errorf("the points of a container take %d bytes, the package comment says 64", got)
 	}
-	if got := unsafe.Sizeof(pod{}); got != 40 {
-		t.Errorf("a pod takes %d bytes, the package comment says 40", got)
+	if got := unsafe.Sizeof(ContainerUsage{}); got != 64 {
+		t.Errorf("the usage of a container takes %d bytes, the package comment says 64", got)
+	}
+	if got := unsafe.Sizeof(pod{}); got != 56 {
+		t.Errorf("a pod takes %d bytes, the package comment says 56", got)
 	}
 }
 

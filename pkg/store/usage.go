@@ -27,7 +27,7 @@ type ContainerUsage struct {
 // PodUsage is what the containers of one pod used. It is complete: a pod some of whose containers have no
 // usable points has no PodUsage at all.
 type PodUsage struct {
-	// Containers are sorted by name; there is at least one.
+	// Containers are sorted by name; there is at least one. They are shared and must not be changed.
 	Containers []ContainerUsage
 	// Time and Window are those of the container with the earliest sample time.
 	Time   int64
