@@ -2,7 +2,6 @@ package objects
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -141,30 +140,5 @@ func corePod(namespace, name, node string, labels map[string]string) *corev1.Pod
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
 		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "app"}}},
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning},
-	}
-}
-
-func BenchmarkListPodsOfOneNamespace(b *testing.B) {
-	pods := newPods()
-	for ns := range 15 {
-		for i := range 2000 {
-			pod, err := pods.reduce(corePod(fmt.Sprintf("ns-%d", ns), fmt.Sprintf("pod-%d", i), "node1",
-				map[string]string{"app": fmt.Sprintf("app-%d", i/10)}))
-			if err != nil {
-				b.Fatal(err)
-			}
-			pods.set(pod)
-		}
-	}
-	for name, selector := range map[string]labels.Selector{
-		"all 2000":    labels.Everything(),
-		"10 by label": labels.SelectorFromSet(labels.Set{"app": "app-7"}),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				pods.List("ns-7", selector)
-			}
-		})
 	}
 }
