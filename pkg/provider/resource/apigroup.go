@@ -85,26 +85,32 @@ func APIGroup(options Options) (genericapiserver.APIGroupInfo, error) {
 		return genericapiserver.APIGroupInfo{}, fmt.Errorf("metrics of %s: %w", metrics.GroupName, err)
 	}
 
-	nodes := &nodeStorage{nodes: options.Nodes, freshness: freshness}
-	pods := &podStorage{pods: options.Pods, freshness: freshness}
+	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, scheme, runtime.NewParameterCodec(scheme),
+		serializer.NewCodecFactory(scheme))
+	nodes := &nodeStorage{nodes: options.Nodes}
+	pods := &podStorage{pods: options.Pods}
 	switch {
 	case options.Usage != nil && options.Rules == nil && options.Querier == nil:
-		nodes.source, pods.source = &kubeletNodes{options.Usage}, &kubeletPods{options.Usage}
+		encoders, err := newEncoders(group.NegotiatedSerializer, group.PrioritizedVersions)
+		if err != nil {
+			return genericapiserver.APIGroupInfo{}, fmt.Errorf("encoders of %s: %w", metrics.GroupName, err)
+		}
+		nodes.answers = measuredNodes(options.Usage, encoders, freshness)
+		pods.answers = measuredPods(options.Usage, encoders, freshness)
 	case options.Usage == nil && options.Rules != nil && options.Querier != nil:
 		reader, err := metricapi.NewReader(metrics.GroupName, options.Querier, options.Registerer)
 		if err != nil {
 			return genericapiserver.APIGroupInfo{}, err
 		}
 		queries := queries{rules: options.Rules, reader: reader, clock: options.Clock}
-		nodes.source, pods.source = newQueriedNodes(queries), newQueriedPods(queries)
+		nodes.answers = madeNodes(newQueriedNodes(queries), freshness)
+		pods.answers = madePods(newQueriedPods(queries), freshness)
 	default:
 		return genericapiserver.APIGroupInfo{}, fmt.Errorf(
 			"source of %s: either Usage or both of Rules and Querier must be given", metrics.GroupName)
 	}
 
 	storage := map[string]rest.Storage{"nodes": nodes, "pods": pods}
-	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, scheme, runtime.NewParameterCodec(scheme),
-		serializer.NewCodecFactory(scheme))
 	for _, version := range group.PrioritizedVersions {
 		group.VersionedResourcesStorageMap[version.Version] = storage
 	}

@@ -6,30 +6,30 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	promlabels "github.com/prometheus/prometheus/model/labels"
 	"k8s.io/apimachinery/pkg/labels"
 
 	backend "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 	"github.com/metrics-gateway/metrics-gateway/pkg/store"
 )
 
 // constant answers every query for memory with a result, and others with another.
-type constant struct{ cpu, memory backend.Result }
+type constant struct{ cpu, memory query.Result }
 
-func (c *constant) Query(_ context.Context, query string) (backend.Result, time.Time, error) {
-	if strings.Contains(query, "memory") {
-		return c.memory, sampled, nil
+func (c *constant) Evaluate(_ context.Context, r query.Request) (query.Result, error) {
+	if strings.Contains(r.Query, "memory") {
+		return c.memory, nil
 	}
-	return c.cpu, sampled, nil
+	return c.cpu, nil
 }
 
 // BenchmarkServeQueried is what a namespace of 2,000 pods costs where its numbers come from PromQL, but for the backend.
 func BenchmarkServeQueried(b *testing.B) {
 	c := &cluster{}
-	results := &constant{}
+	results := &constant{cpu: query.Result{Evaluated: sampled}, memory: query.Result{Evaluated: sampled}}
 	for i := range 2000 {
 		name := fmt.Sprintf("cart-5d4f8c7b9-%05d", i)
 		c.pods = append(c.pods, &objects.Pod{Namespace: "shop", Name: name, Node: "node1", Labels: labels.Set{"app": "cart"}})

@@ -16,6 +16,9 @@
 //	...
 //	err = server.InstallAPIGroup(&group)
 //
+// Numbers of kubelets are written straight from memory as JSON and protobuf, byte for byte as the API server's encoders
+// would; for all else they become the API's own types first.
+//
 // The types are those of k8s.io/metrics. The behaviour is that of metrics-server where it does not say otherwise, and with
 // rules that of prometheus-adapter's resourceRules, but that a backend that fails is an error and no empty list.
 package resource

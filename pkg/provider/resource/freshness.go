@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -28,7 +30,7 @@ func newFreshness(clock clock.PassiveClock, registerer prometheus.Registerer) (f
 	return f, registerer.Register(f.ages)
 }
 
-// observe counts one object that is returned.
-func (f freshness) observe(timestamp metav1.Time) {
-	f.ages.Observe(f.clock.Since(timestamp.Time).Seconds())
+// observe counts one object that is returned now.
+func (f freshness) observe(now time.Time, timestamp metav1.Time) {
+	f.ages.Observe(now.Sub(timestamp.Time).Seconds())
 }

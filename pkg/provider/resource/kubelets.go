@@ -5,81 +5,89 @@ import (
 
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/metrics/pkg/apis/metrics"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
 )
 
-// source makes metrics M of objects O. It is safe for concurrent use. Its errors are what the client gets.
-type source[O, M any] interface {
-	// get returns the metrics of an object, or false when there are no complete numbers of it.
-	get(ctx context.Context, object O) (M, bool, error)
-	// list returns the metrics of those of the objects that the options' page has and that there are complete numbers
-	// of. The objects are sorted by position.
-	list(ctx context.Context, objects []O, options *metainternalversion.ListOptions) ([]M, metav1.ListMeta, error)
+// answers makes what is served of objects O. It is safe for concurrent use. Its errors are what the client gets.
+type answers[O any] interface {
+	// one returns the metrics of an object, or false when there are no complete numbers of it.
+	one(ctx context.Context, object O) (runtime.Object, bool, error)
+	// all returns the list of the metrics of those of the objects that the options' page has and that there are
+	// complete numbers of. The objects are sorted by position.
+	all(ctx context.Context, objects []O, options *metainternalversion.ListOptions) (runtime.Object, error)
 }
 
-// kubeletPods makes PodMetrics of what kubelets said. Nothing of it fails or waits.
-type kubeletPods struct{ usage Usage }
-
-func (s *kubeletPods) get(_ context.Context, pod *objects.Pod) (metrics.PodMetrics, bool, error) {
-	podMetrics, ok := s.metrics(pod)
-	return podMetrics, ok, nil
+// measured are answers that are what kubelets said, as the store has it: nothing is made of it before it is written.
+type measured[O, T any, I item[T]] struct {
+	// kind is that of one object.
+	kind       string
+	encoders   *encoders
+	freshness  freshness
+	positionOf func(O) position
+	// item returns the item of an object, or false when there are no complete numbers of it. It does not wait.
+	item        func(O) (T, bool)
+	materialize func(metav1.ListMeta, []T) runtime.Object
 }
 
-func (s *kubeletPods) list(_ context.Context, pods []*objects.Pod, options *metainternalversion.ListOptions) ([]metrics.PodMetrics, metav1.ListMeta, error) {
-	return page(pods, options, podPosition, s.metrics)
-}
-
-// metrics returns the PodMetrics of a pod, or false when there are no complete numbers of it.
-func (s *kubeletPods) metrics(pod *objects.Pod) (metrics.PodMetrics, bool) {
-	usage, ok := s.usage.Pod(pod.Node, pod.Namespace, pod.Name)
-	if !ok {
-		return metrics.PodMetrics{}, false
-	}
-	containers := make([]metrics.ContainerMetrics, len(usage.Containers))
-	for i, container := range usage.Containers {
-		containers[i] = metrics.ContainerMetrics{Name: container.Name, Usage: resourceList(container.Usage)}
-	}
-	return metrics.PodMetrics{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:              pod.Name,
-			Namespace:         pod.Namespace,
-			Labels:            pod.Labels,
-			CreationTimestamp: metav1.NewTime(usage.Stored),
+func measuredPods(usage Usage, encoders *encoders, freshness freshness) answers[*objects.Pod] {
+	return &measured[*objects.Pod, podItem, *podItem]{
+		kind:       "PodMetrics",
+		encoders:   encoders,
+		freshness:  freshness,
+		positionOf: podPosition,
+		item: func(pod *objects.Pod) (podItem, bool) {
+			used, ok := usage.Pod(pod.Node, pod.Namespace, pod.Name)
+			return podItem{pod: pod, usage: used}, ok
 		},
-		Timestamp:  timestamp(usage.Time),
-		Window:     metav1.Duration{Duration: usage.Window},
-		Containers: containers,
-	}, true
-}
-
-// kubeletNodes makes NodeMetrics of what kubelets said. Nothing of it fails or waits.
-type kubeletNodes struct{ usage Usage }
-
-func (s *kubeletNodes) get(_ context.Context, node *objects.Node) (metrics.NodeMetrics, bool, error) {
-	nodeMetrics, ok := s.metrics(node)
-	return nodeMetrics, ok, nil
-}
-
-func (s *kubeletNodes) list(_ context.Context, nodes []*objects.Node, options *metainternalversion.ListOptions) ([]metrics.NodeMetrics, metav1.ListMeta, error) {
-	return page(nodes, options, nodePosition, s.metrics)
-}
-
-// metrics returns the NodeMetrics of a node, or false when there are no numbers of it.
-func (s *kubeletNodes) metrics(node *objects.Node) (metrics.NodeMetrics, bool) {
-	usage, ok := s.usage.Node(node.Name)
-	if !ok {
-		return metrics.NodeMetrics{}, false
+		materialize: podList,
 	}
-	return metrics.NodeMetrics{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:              node.Name,
-			Labels:            node.Labels,
-			CreationTimestamp: metav1.NewTime(usage.Stored),
+}
+
+func measuredNodes(usage Usage, encoders *encoders, freshness freshness) answers[*objects.Node] {
+	return &measured[*objects.Node, nodeItem, *nodeItem]{
+		kind:       "NodeMetrics",
+		encoders:   encoders,
+		freshness:  freshness,
+		positionOf: nodePosition,
+		item: func(node *objects.Node) (nodeItem, bool) {
+			used, ok := usage.Node(node.Name)
+			return nodeItem{node: node, usage: used}, ok
 		},
-		Timestamp: timestamp(usage.Time),
-		Window:    metav1.Duration{Duration: usage.Window},
-		Usage:     resourceList(usage.Usage),
-	}, true
+		materialize: nodeList,
+	}
+}
+
+// one implements answers.
+func (a *measured[O, T, I]) one(_ context.Context, object O) (runtime.Object, bool, error) {
+	item, ok := a.item(object)
+	if !ok {
+		return nil, false, nil
+	}
+	a.observe([]T{item})
+	return &single[T, I]{item: item, kind: a.kind, encoders: a.encoders}, true, nil
+}
+
+// all implements answers.
+func (a *measured[O, T, I]) all(_ context.Context, objects []O, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	items, listMeta, err := page(objects, options, a.positionOf, a.item)
+	if err != nil {
+		return nil, err
+	}
+	a.observe(items)
+	return &list[T, I]{
+		ListMeta:    listMeta,
+		Items:       items,
+		kind:        a.kind + "List",
+		encoders:    a.encoders,
+		materialize: a.materialize,
+	}, nil
+}
+
+func (a *measured[O, T, I]) observe(items []T) {
+	now := a.freshness.clock.Now()
+	for i := range items {
+		a.freshness.observe(now, timestamp(I(&items[i]).sampled()))
+	}
 }

@@ -18,9 +18,8 @@ import (
 
 // nodeStorage serves NodeMetrics.
 type nodeStorage struct {
-	nodes     NodeLister
-	source    source[*objects.Node, metrics.NodeMetrics]
-	freshness freshness
+	nodes   NodeLister
+	answers answers[*objects.Node]
 }
 
 var (
@@ -56,15 +55,14 @@ func (s *nodeStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions
 		// The singular is metrics-server's, and people search for its messages.
 		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "node"}, name)
 	}
-	nodeMetrics, ok, err := s.source.get(ctx, node)
+	nodeMetrics, ok, err := s.answers.one(ctx, node)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
 		return nil, apierrors.NewNotFound(metrics.Resource("nodemetrics"), name)
 	}
-	s.freshness.observe(nodeMetrics.Timestamp)
-	return &nodeMetrics, nil
+	return nodeMetrics, nil
 }
 
 // List implements rest.Lister.
@@ -78,14 +76,7 @@ func (s *nodeStorage) List(ctx context.Context, options *metainternalversion.Lis
 			return !selector.Matches(fields.Set{fieldName: node.Name})
 		})
 	}
-	items, listMeta, err := s.source.list(ctx, nodes, options)
-	if err != nil {
-		return nil, err
-	}
-	for i := range items {
-		s.freshness.observe(items[i].Timestamp)
-	}
-	return &metrics.NodeMetricsList{ListMeta: listMeta, Items: items}, nil
+	return s.answers.all(ctx, nodes, options)
 }
 
 // ConvertToTable implements rest.TableConvertor.

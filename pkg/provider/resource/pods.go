@@ -20,9 +20,8 @@ import (
 
 // podStorage serves PodMetrics.
 type podStorage struct {
-	pods      PodLister
-	source    source[*objects.Pod, metrics.PodMetrics]
-	freshness freshness
+	pods    PodLister
+	answers answers[*objects.Pod]
 }
 
 var (
@@ -59,15 +58,14 @@ func (s *podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 	if !ok {
 		return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
 	}
-	podMetrics, ok, err := s.source.get(ctx, pod)
+	podMetrics, ok, err := s.answers.one(ctx, pod)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
 		return nil, apierrors.NewNotFound(metrics.Resource("podmetrics"), namespace+"/"+name)
 	}
-	s.freshness.observe(podMetrics.Timestamp)
-	return &podMetrics, nil
+	return podMetrics, nil
 }
 
 // List implements rest.Lister.
@@ -79,14 +77,7 @@ func (s *podStorage) List(ctx context.Context, options *metainternalversion.List
 	if selector := options.FieldSelector; selector != nil && !selector.Empty() {
 		pods = slices.DeleteFunc(pods, func(pod *objects.Pod) bool { return !selector.Matches(podFields{pod}) })
 	}
-	items, listMeta, err := s.source.list(ctx, pods, options)
-	if err != nil {
-		return nil, err
-	}
-	for i := range items {
-		s.freshness.observe(items[i].Timestamp)
-	}
-	return &metrics.PodMetricsList{ListMeta: listMeta, Items: items}, nil
+	return s.answers.all(ctx, pods, options)
 }
 
 // ConvertToTable implements rest.TableConvertor.

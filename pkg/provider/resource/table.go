@@ -22,6 +22,9 @@ type row struct {
 // convertToTable returns the metrics, or list of metrics, of nodes or pods as kubectl prints them: name, one column
 // per resource that any of the objects uses, window. Options are *metav1.TableOptions.
 func convertToTable(object, options runtime.Object) (*metav1.Table, error) {
+	if stored, ok := object.(runtime.CacheableObject); ok {
+		object = stored.GetObject()
+	}
 	switch object := object.(type) {
 	case *metrics.NodeMetrics:
 		return table([]row{nodeRow(object)}, metav1.ListMeta{}, options), nil
