@@ -43,7 +43,8 @@ type Warning struct {
 	Count int
 }
 
-// Catalog is which metric exists for which kind of object, by which rule and series. It does not change.
+// Catalog is which metric exists for which kind of object, by which rule and series. It does not change. What it makes for
+// requests it keeps, within bounds, since the next ones will ask for the same.
 type Catalog struct {
 	set      *RuleSet
 	custom   map[CustomMetric]source
@@ -53,6 +54,10 @@ type Catalog struct {
 	// listed are the keys of custom in the order of their entries in the API.
 	listed   []CustomMetric
 	warnings []Warning
+
+	// What was made for requests. It depends on nothing but the rest, and so changes nothing that is seen.
+	outlines memo[outlineKey, *outline]
+	plans    memo[externalKey, *ExternalPlan]
 }
 
 // source is where a metric comes from.

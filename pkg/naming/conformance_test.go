@@ -152,7 +152,7 @@ func (test conformanceCase) customQuery(t *testing.T, catalog *Catalog) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{test.ExpectQuery}, plan.Queries); diff != "" {
+	if diff := cmp.Diff([]string{test.ExpectQuery}, plan.PromQL()); diff != "" {
 		t.Errorf("queries (-want +got):\n%s", diff)
 	}
 }

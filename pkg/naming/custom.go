@@ -30,10 +30,11 @@ type CustomPlan struct {
 	Series string
 	// Resource is the kind as the cluster names it.
 	Resource schema.GroupResource
-	// Names are those of the request.
+	// Names are those of the objects that are asked for.
 	Names []string
-	// Queries are PromQL; what they yield is to be given to Values together. There is one, unless it would be too long.
-	Queries []string
+	// Queries are what to evaluate; what they yield is to be given to Values together. There is one, unless it would be too
+	// long.
+	Queries []NamesQuery
 	// Label is the one whose value names the object that a sample is about.
 	Label string
 	// Namespace is that of the objects, empty if they have none, and NamespaceLabel the label that names it, if any.
@@ -42,61 +43,70 @@ type CustomPlan struct {
 	Window time.Duration
 }
 
-// Custom plans a request. Its errors are *Error.
-func (c *Catalog) Custom(r CustomRequest) (*CustomPlan, error) {
-	plan, err := c.planCustom(r)
-	if err != nil {
-		return nil, err
-	}
-	return plan, nil
+// NamesQuery is a query about some objects.
+type NamesQuery struct {
+	// Text is PromQL, with NamesHere in place of each matcher that selects the objects by the plan's Label: Label="a" for one,
+	// Label=~"a|b" for several. If their names stand in the query otherwise, it is complete.
+	Text string
+	// Names are those of the objects that it selects, in this order.
+	Names []string
 }
 
-func (c *Catalog) planCustom(r CustomRequest) (*CustomPlan, *Error) {
+// PromQL returns the queries as they are when each is evaluated for its names alone.
+func (p *CustomPlan) PromQL() []string {
+	texts := make([]string, len(p.Queries))
+	for i, q := range p.Queries {
+		texts[i] = q.promQL(p.Label)
+	}
+	return texts
+}
+
+// Custom plans a request. Its errors are *Error.
+func (c *Catalog) Custom(r CustomRequest) (*CustomPlan, error) {
+	return c.CustomOf(r, func() ([]string, error) { return r.Names, nil })
+}
+
+// CustomOf plans a request for objects whose names are looked for only when it is known that there is such a metric of such
+// objects. Its errors are *Error, and those of the function.
+func (c *Catalog) CustomOf(r CustomRequest, names func() ([]string, error)) (*CustomPlan, error) {
 	resource, ok := c.set.kinds.Resource(r.Resource)
 	if !ok {
 		return nil, refuse(UnknownResource, "the cluster has no resource %.100q", r.Resource)
 	}
-	from, err := c.find(resource, r.Namespace, r.Metric)
-	if err != nil {
+	from, refused := c.find(resource, r.Namespace, r.Metric)
+	if refused != nil {
+		return nil, refused
+	}
+	var err error
+	if r.Names, err = names(); err != nil {
 		return nil, err
 	}
+	plan, refused := c.planCustom(from, resource, r)
+	if refused != nil {
+		return nil, refused
+	}
+	return plan, nil
+}
+
+func (c *Catalog) planCustom(from source, resource Resource, r CustomRequest) (*CustomPlan, *Error) {
 	if len(r.Names) == 0 {
 		return nil, refuse(NoObjects, "no object of %s is selected", resource).by(from.rule.id)
 	}
 	if err := checkNames(r.Names); err != nil {
 		return nil, err
 	}
-	matchers, err := selectorMatchers(r.Selector, c.set.options.IllegalLabels)
+	f, err := c.outline(from, resource, r, len(r.Names) > 1)
 	if err != nil {
 		return nil, err
 	}
-	plan := &CustomPlan{Rule: from.rule, Series: from.series, Resource: resource.GroupResource, Names: r.Names}
-	if r.Namespace != "" && !atRoot(resource.GroupResource) {
-		if err := checkNamespace(r.Namespace); err != nil {
-			return nil, err
-		}
-		plan.Namespace = r.Namespace
-		switch m, err := from.rule.namespaceMatcher(r.Namespace); {
-		case err == nil:
-			plan.NamespaceLabel = m.label
-			matchers = append(matchers, m)
-		case resource.Namespaced:
-			return nil, err
-		default:
-			// What is in no namespace can do without a label for it. The path has one because the HPA controller knows no other.
-		}
-	}
-	var failed error
-	plan.Label, failed = from.rule.mapping.label(resource.GroupResource)
+	q, failed := f.queries(from, r.Names)
 	if failed != nil {
 		return nil, refuse(NoQuery, "%v", failed).by(from.rule.id)
 	}
-	q, failed := from.rule.query.split(from.series, matchers, plan.Label, r.Names)
-	if failed != nil {
-		return nil, refuse(NoQuery, "%v", failed).by(from.rule.id)
-	}
-	plan.Queries, plan.Window = q.texts, q.window
-	return plan, nil
+	return &CustomPlan{
+		Rule: from.rule, Series: from.series, Resource: resource.GroupResource, Names: r.Names, Queries: q.parts,
+		Label: f.label, Namespace: f.namespace, NamespaceLabel: f.namespaceLabel, Window: q.window,
+	}, nil
 }
 
 // namespaceMatcher returns the condition that the rule has for a namespace.
@@ -135,14 +145,13 @@ type Object struct {
 // then the rule is wrong, and nothing is known of them. What onMissing says of last values is left to the caller.
 func (p *CustomPlan) Values(samples []Sample, evaluated int64) CustomResult {
 	result := CustomResult{Objects: make([]Object, len(p.Names))}
-	index := make(map[string]int, len(p.Names))
 	for i, name := range p.Names {
 		result.Objects[i].Name = name
-		index[name] = i
 	}
+	places := places{names: p.Names}
 	for _, s := range samples {
 		name := s.Labels.Get(p.Label)
-		i, asked := index[name]
+		i, asked := places.find(name)
 		switch {
 		case name == "":
 			result.Dropped.add(s, NoLabel)
@@ -160,6 +169,33 @@ func (p *CustomPlan) Values(samples []Sample, evaluated int64) CustomResult {
 		}
 	}
 	return result
+}
+
+// places finds the places of names. Most samples come in the order of the names.
+type places struct {
+	names []string
+	last  int
+	index map[string]int // Nil until it is needed.
+}
+
+// gap is how many objects without a sample may follow each other before an index is worth it.
+const gap = 8
+
+func (p *places) find(name string) (place int, found bool) {
+	if p.index == nil {
+		for i := p.last; i < min(p.last+gap, len(p.names)); i++ {
+			if p.names[i] == name {
+				p.last = i
+				return i, true
+			}
+		}
+		p.index = make(map[string]int, len(p.names))
+		for i, name := range p.names {
+			p.index[name] = i
+		}
+	}
+	place, found = p.index[name]
+	return place, found
 }
 
 // elsewhere tells that a sample is about another namespace, as one is if the rule's query leaves the request's matchers

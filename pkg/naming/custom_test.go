@@ -127,7 +127,7 @@ func TestCustom(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]string{test.want}, plan.Queries); diff != "" {
+			if diff := cmp.Diff([]string{test.want}, plan.PromQL()); diff != "" {
 				t.Errorf("queries (-want +got):\n%s", diff)
 			}
 		})
@@ -246,7 +246,7 @@ func TestCustomRefuses(t *testing.T) {
 			}
 			plan, err := compile(t, test.file, Options{}).Catalog(nil).Custom(test.request)
 			if err == nil {
-				t.Fatalf("Custom = %q, want an error", plan.Queries)
+				t.Fatalf("Custom = %q, want an error", plan.PromQL())
 			}
 			if err.Error() != test.message || classOf(err) != test.class {
 				t.Errorf("error %q of class %v, want %q of class %v", err, classOf(err), test.message, test.class)
@@ -269,7 +269,7 @@ func TestCustomSplitsQueriesThatAreTooLong(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := make([]string, 0, len(request.Names))
-	for _, query := range plan.Queries {
+	for _, query := range plan.PromQL() {
 		if len(query) > DefaultMaxQueryBytes {
 			t.Errorf("a query of %d bytes, want at most %d", len(query), DefaultMaxQueryBytes)
 		}

@@ -50,7 +50,7 @@ rules:
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(plan.Queries[0], "over", plan.Window)
+	fmt.Println(plan.PromQL()[0], "over", plan.Window)
 
 	result := plan.Values([]naming.Sample{{Labels: labels.FromStrings("pod", "cart-0"), Time: 1000, Value: 16.6}}, 1000)
 	for _, object := range result.Objects {

@@ -29,7 +29,13 @@ type ExternalPlan struct {
 	Window time.Duration
 }
 
-// External plans a request. Its errors are *Error.
+// externalKey tells plans apart.
+type externalKey struct {
+	source
+	namespace, selector string
+}
+
+// External plans a request. The plan is shared and must not be changed. Its errors are *Error.
 func (c *Catalog) External(r ExternalRequest) (*ExternalPlan, error) {
 	plan, err := c.planExternal(r)
 	if err != nil {
@@ -46,6 +52,10 @@ func (c *Catalog) planExternal(r ExternalRequest) (*ExternalPlan, *Error) {
 	if err := checkNamespace(r.Namespace); err != nil {
 		return nil, err
 	}
+	key := externalKey{from, r.Namespace, selectorText(r.Selector)}
+	if plan, ok := c.plans.get(key); ok {
+		return plan, nil
+	}
 	matchers, err := selectorMatchers(r.Selector, c.set.options.IllegalLabels)
 	if err != nil {
 		return nil, err
@@ -61,7 +71,9 @@ func (c *Catalog) planExternal(r ExternalRequest) (*ExternalPlan, *Error) {
 	if failed != nil {
 		return nil, refuse(NoQuery, "%v", failed).by(from.rule.id)
 	}
-	return &ExternalPlan{Rule: from.rule, Series: from.series, Query: query, Window: window}, nil
+	plan := &ExternalPlan{Rule: from.rule, Series: from.series, Query: query, Window: window}
+	c.plans.put(key, plan, len(query)+len(key.selector))
+	return plan, nil
 }
 
 // ExternalResult is what samples tell about an external metric.

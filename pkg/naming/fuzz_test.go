@@ -91,13 +91,21 @@ func FuzzPlan(f *testing.F) {
 				}
 				return []string{p.Query}, nil
 			}
-			p, err := catalog.Custom(CustomRequest{
+			request := CustomRequest{
 				Resource: schema.GroupResource{Resource: "pods"}, Namespace: namespace, Names: strings.Split(names, ","), Metric: metric, Selector: selector,
-			})
+			}
+			p, err := catalog.Custom(request)
 			if err != nil {
 				return nil, err
 			}
-			return p.Queries, nil
+			made, err := rendered(catalog, request)
+			if err != nil {
+				t.Fatalf("the template makes no query: %v", err)
+			}
+			if diff := cmp.Diff(made, p.PromQL()); diff != "" {
+				t.Fatalf("what is prepared is not what the template makes (-template +prepared):\n%s", diff)
+			}
+			return p.PromQL(), nil
 		}
 		got, err := plan(namespace, names, value)
 		if err != nil {

@@ -19,6 +19,8 @@ type queryTemplate struct {
 	// foreign is why the queries are not PromQL as the parser here knows it, nil if they are. They are sent all the
 	// same: MetricsQL and newer functions are none of our business.
 	foreign error
+	// reads is what the template does with what differs between requests.
+	reads reads
 	// maxBytes is the length above which a query is split.
 	maxBytes int
 }
@@ -29,7 +31,7 @@ func newQueryTemplate(text string, maxBytes int, groupBy []string, probes ...[]m
 	if err != nil {
 		return nil, err
 	}
-	q := &queryTemplate{template: t, maxBytes: maxBytes}
+	q := &queryTemplate{template: t, reads: readsOf(t), maxBytes: maxBytes}
 	for _, matchers := range probes {
 		query, err := execute(t, newArguments(placeholder, withPlaceholders(matchers), groupBy), maxRender)
 		if err == nil {
@@ -52,6 +54,9 @@ func (q *queryTemplate) build(series string, matchers []matcher, groupBy []strin
 	if strings.TrimSpace(query) == "" {
 		return "", 0, errors.New("the template of the query yields nothing")
 	}
+	if strings.Contains(query, NamesHere) {
+		return "", 0, fmt.Errorf("the query %.1000q holds the character zero", query)
+	}
 	meant, err := execute(q.template, newArguments(series, withPlaceholders(matchers), groupBy), maxRender)
 	if err != nil {
 		return "", 0, err
@@ -71,7 +76,7 @@ func (q *queryTemplate) build(series string, matchers []matcher, groupBy []strin
 
 // queries are the queries whose results together answer a request.
 type queries struct {
-	texts  []string
+	parts  []NamesQuery
 	window time.Duration
 }
 
@@ -90,10 +95,10 @@ func (q *queryTemplate) split(series string, others []matcher, label string, nam
 			return queries{}, err
 		}
 		second, err := q.split(series, others, label, names[half:])
-		return queries{append(first.texts, second.texts...), max(first.window, second.window)}, err
+		return queries{append(first.parts, second.parts...), max(first.window, second.window)}, err
 	}
 	if err != nil {
 		return queries{}, err
 	}
-	return queries{[]string{text}, window}, nil
+	return queries{[]NamesQuery{{text, names}}, window}, nil
 }

@@ -284,5 +284,9 @@ func (r *resourceRule) nodeQueries(names []string) ([]string, error) {
 		return nil, r.noNodes
 	}
 	q, err := r.nodes.split("", nil, r.node, names)
-	return q.texts, err
+	texts := make([]string, len(q.parts))
+	for i, part := range q.parts {
+		texts[i] = part.Text
+	}
+	return texts, err
 }

@@ -171,7 +171,7 @@ func transcript(t *testing.T, rules *RuleSet) string {
 			continue
 		}
 		fmt.Fprintf(&b, "\n%s/%s by %s, window %v\n", m.Resource, m.Name, plan.Rule.ID(), plan.Window)
-		writeQueries(&b, plan.Queries...)
+		writeQueries(&b, plan.PromQL()...)
 	}
 	for _, metric := range catalog.ExternalMetrics() {
 		plan, err := catalog.External(ExternalRequest{Namespace: "default", Metric: metric, Selector: parseSelector(t, "queue in (x,y)")})

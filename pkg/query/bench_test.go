@@ -73,8 +73,8 @@ func benchmarkRead(b *testing.B, r Request) {
 		b.Fatal(err)
 	}
 	result, _ := thousandPods()
-	plan, _, _ := e.begin(r, time.Now())
-	e.keep(plan.key(r, Cluster), result)
+	forms, _, _ := e.begin(r, time.Now())
+	e.keep(forms.key(r, Cluster), result)
 	for b.Loop() {
 		answer, err := e.Evaluate(b.Context(), r)
 		if err != nil || len(answer.Samples) != len(r.Names) {

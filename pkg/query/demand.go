@@ -48,12 +48,12 @@ func newDemand() *demand {
 }
 
 // note takes in that a request has been made, and returns how it should be evaluated.
-func (d *demand) note(r Request, plan Plan, now time.Time) Scope {
-	if d.worth(plan.key(r, Cluster), r.Namespace, minNamespaces, now) {
+func (d *demand) note(r Request, forms *forms, now time.Time) Scope {
+	if d.worth(forms.cluster, r.Namespace, minNamespaces, now) {
 		return Cluster
 	}
 	// The first of its objects stands for a reader: its other pods come and go more often.
-	if len(r.Names) > 0 && d.worth(plan.key(r, Namespace), r.Names[0], minReaders, now) {
+	if len(r.Names) > 0 && d.worth(forms.namespace, r.Names[0], minReaders, now) {
 		return Namespace
 	}
 	return Asked

@@ -11,6 +11,9 @@
 //	            pure     who asked lately                   fresh     one for     cap and
 //	                                                                  all         breaker
 //
+// What autoscalers read is evaluated anew before it stops being fresh, for as long as they read it (Run), so that their reads
+// are answered out of memory.
+//
 // When the backend fails, readers get the last result for a while, which says so, and then the error. No result is
 // without end.
 package query

@@ -281,13 +281,18 @@ func (g generator) aggregated(depth int) string {
 
 // reader returns the request of a reader for a template.
 func reader(template, namespace string, names ...string) query.Request {
-	selected := `pod="` + names[0] + `"`
-	if len(names) > 1 {
-		selected = `pod=~"` + strings.ReplaceAll(strings.Join(names, "|"), ".", `\\.`) + `"`
-	}
 	within := `namespace="` + namespace + `"`
-	text := strings.NewReplacer("$M", within+","+selected, "$P", selected, "$N", within).Replace(template)
+	text := strings.NewReplacer("$M", within+","+query.NamesHere, "$P", query.NamesHere, "$N", within).Replace(template)
 	return query.Request{Query: text, Label: "pod", Names: names, NamespaceLabel: "namespace", Namespace: namespace}
+}
+
+// whole returns the query that a request means.
+func whole(r query.Request) string {
+	selected := `pod="` + r.Names[0] + `"`
+	if len(r.Names) > 1 {
+		selected = `pod=~"` + strings.ReplaceAll(strings.Join(r.Names, "|"), ".", `\\.`) + `"`
+	}
+	return strings.ReplaceAll(r.Query, query.NamesHere, selected)
 }
 
 // tricky are queries in which the namespace among the labels of a part would change what another part makes of it.
@@ -342,7 +347,7 @@ func TestReadersGetWhatTheyAskedFor(t *testing.T) {
 // compare returns 1 if the shared query could be evaluated.
 func compare(t *testing.T, b backend, template, form, text string) int {
 	t.Helper()
-	whole, err := b.Query(t.Context(), text, at)
+	all, err := b.Query(t.Context(), text, at)
 	if err != nil {
 		return 0 // It pairs more than one series of some pod. What was asked is evaluated then.
 	}
@@ -352,12 +357,12 @@ func compare(t *testing.T, b backend, template, form, text string) int {
 		}
 		for _, names := range [][]string{pods[:1], pods[1:2], pods[2:], pods[1:], pods} {
 			r := reader(template, namespace, names...)
-			asked, err := b.Query(t.Context(), r.Query, at)
+			asked, err := b.Query(t.Context(), whole(r), at)
 			if err != nil {
-				t.Fatalf("asked: %s\n%v\nbut shared: %s", r.Query, err, text)
+				t.Fatalf("asked: %s\n%v\nbut shared: %s", whole(r), err, text)
 			}
 			var cut []prometheus.Sample
-			for _, s := range whole.Samples {
+			for _, s := range all.Samples {
 				if slices.Contains(names, s.Labels.Get("pod")) && (form == "namespace" || s.Labels.Get("namespace") == namespace) {
 					cut = append(cut, s)
 				}
@@ -367,7 +372,7 @@ func compare(t *testing.T, b backend, template, form, text string) int {
 				without = "namespace"
 			}
 			if diff := cmp.Diff(lines(asked.Samples, without), lines(cut, without)); diff != "" {
-				t.Fatalf("asked:  %s\nshared: %s\n(-asked +shared):\n%s", r.Query, text, diff)
+				t.Fatalf("asked:  %s\nshared: %s\n(-asked +shared):\n%s", whole(r), text, diff)
 			}
 		}
 	}
@@ -389,14 +394,14 @@ func TestAnEvaluatorAnswersAsTheEngine(t *testing.T) {
 		for _, namespace := range namespaces {
 			for _, names := range [][]string{pods[:1], pods[1:2], pods[2:], pods} {
 				request := reader(template, namespace, names...)
-				want, wantErr := b.Query(t.Context(), request.Query, at)
+				want, wantErr := b.Query(t.Context(), whole(request), at)
 				got, err := e.Evaluate(t.Context(), request)
 				if (err == nil) != (wantErr == nil) {
-					t.Fatalf("%s: %v, want %v", request.Query, err, wantErr)
+					t.Fatalf("%s: %v, want %v", whole(request), err, wantErr)
 				}
 				scopes[got.Scope]++
 				if diff := cmp.Diff(lines(want.Samples, ""), lines(got.Samples, "")); diff != "" {
-					t.Fatalf("%s, answered out of one for the %s (-want +got):\n%s", request.Query, got.Scope, diff)
+					t.Fatalf("%s, answered out of one for the %s (-want +got):\n%s", whole(request), got.Scope, diff)
 				}
 			}
 		}

@@ -85,9 +85,11 @@ type Evaluator struct {
 	flights *flights
 
 	mu     sync.Mutex // Of what follows.
-	plans  map[shape]Plan
+	plans  memo[shape, Plan]
+	forms  memo[formsKey, *forms]
 	demand *demand
 	cache  *cache
+	warm   *warm
 }
 
 // New returns an Evaluator. It fails if its metrics are registered for this backend already.
@@ -105,9 +107,9 @@ func New(backend Backend, options Options) (*Evaluator, error) {
 		metrics: m,
 		guard:   &guard{backend: options.Backend, slots: make(chan struct{}, options.MaxConcurrent), metrics: m},
 		flights: newFlights(),
-		plans:   make(map[shape]Plan),
 		demand:  newDemand(),
 		cache:   newCache(options.MaxBytes),
+		warm:    newWarm(options.Freshness),
 	}
 	return e, m.register(e, options.Registerer)
 }
@@ -117,28 +119,27 @@ func New(backend Backend, options Options) (*Evaluator, error) {
 // If the backend is to blame for a failure, the last result of the query is served as long as it is no older than
 // Options.MaxStale. The error is that of the backend, or of the context when it ends first.
 func (e *Evaluator) Evaluate(ctx context.Context, r Request) (Result, error) {
-	now := time.Now()
-	plan, scope, last := e.begin(r, now)
-	if last.result != nil && now.Sub(last.evaluated) < e.options.Freshness {
-		return e.answer(r, last, readFresh, nil), nil
+	forms, scope, fresh := e.begin(r, time.Now())
+	if fresh.result != nil {
+		return e.answer(r, fresh, readFresh, nil), nil
 	}
-	found, how, err := e.fly(ctx, r, plan, scope)
+	found, how, err := e.fly(ctx, forms.key(r, scope), scope, e.fresh)
 	if err != nil && scope != Asked && isTooMuch(err) {
-		e.refuse(plan.key(r, scope), scope)
+		e.refuse(forms.key(r, scope), scope)
 		if !isDown(err) {
-			found, how, err = e.fly(ctx, r, plan, Asked)
+			found, how, err = e.fly(ctx, forms.key(r, Asked), Asked, e.fresh)
 		}
 	}
 	if err == nil {
 		return e.answer(r, found, how, nil), nil
 	}
 	if ctx.Err() == nil && isDown(err) {
-		last := e.last(r, plan)
+		last := e.last(r, forms)
 		if last.result != nil && time.Since(last.evaluated) <= e.options.MaxStale {
 			return e.answer(r, last, readStale, err), nil
 		}
 	}
-	e.metrics.reads.WithLabelValues(readFailed).Inc()
+	e.metrics.reads[readFailed].Inc()
 	return Result{}, err
 }
 
@@ -148,81 +149,61 @@ type scoped struct {
 	scope Scope
 }
 
-// begin returns what may be evaluated for a request, what should be if anything, and the last result that answers it.
-func (e *Evaluator) begin(r Request, now time.Time) (Plan, Scope, scoped) {
-	s, err := newShape(r)
+// begin returns what may be evaluated for a request and what should be, if there is no fresh result that answers it.
+func (e *Evaluator) begin(r Request, now time.Time) (*forms, Scope, scoped) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var plan Plan
-	if err == nil {
-		plan = e.plan(s).in(r.Namespace)
+	forms := e.formsOf(r)
+	if e.options.Freshness <= 0 {
+		return forms, Asked, scoped{}
 	}
-	scope := Asked
-	if e.options.Freshness > 0 {
-		scope = e.demand.note(r, plan, now)
+	scope := e.demand.note(r, forms, now)
+	if r.Wanted {
+		e.warm.note(forms.key(r, scope), scope, now)
 	}
-	return plan, scope, e.newest(r, plan)
+	found := e.newest(r, forms, Namespace, Cluster)
+	if !e.isFresh(found.result, now) && !e.isBeingRenewed(forms.key(r, found.scope), found.result, now) {
+		found = e.newest(r, forms, Asked)
+	}
+	if !e.isFresh(found.result, now) && !e.isBeingRenewed(forms.key(r, found.scope), found.result, now) {
+		found = scoped{}
+	}
+	return forms, scope, found
 }
 
-const (
-	// maxPlans bounds the plans that are kept: there is one for each rule, series and metric selector that is in use.
-	maxPlans = 1000
-	// maxPlannedBytes is how long a query may be whose plan is kept.
-	maxPlannedBytes = 8 << 10
-)
-
-// plan returns the plan of a shape. The caller holds the lock.
-func (e *Evaluator) plan(s shape) Plan {
-	plan, ok := e.plans[s]
-	if !ok {
-		plan = s.plan()
-		if len(e.plans) >= maxPlans {
-			clear(e.plans)
-		}
-		if len(s.query) <= maxPlannedBytes {
-			e.plans[s] = plan
-		}
-	}
-	return plan
+func (e *Evaluator) isFresh(r *result, now time.Time) bool {
+	return r != nil && now.Sub(r.evaluated) < e.options.Freshness
 }
 
-// key says what an evaluation is: a query, and the labels by which its result is cut, none if it is not.
-type key struct{ query, label, namespaceLabel string }
-
-// key returns what is evaluated for a scope. Its query is empty if nothing can be.
-func (p Plan) key(r Request, scope Scope) key {
-	switch scope {
-	case Namespace:
-		return key{p.Namespace.Query, r.Label, ""}
-	case Cluster:
-		return key{p.Cluster.Query, r.Label, r.NamespaceLabel}
-	default:
-		return key{query: r.Query}
-	}
+// isBeingRenewed tells whether a result that is not fresh any more is under evaluation in the background, and not too old to
+// answer with meanwhile. The caller holds the lock.
+func (e *Evaluator) isBeingRenewed(k key, r *result, now time.Time) bool {
+	return r != nil && now.Sub(r.evaluated) < overdue*e.options.Freshness && e.warm.underway(k)
 }
 
-// newest returns the newest result that answers a request. The caller holds the lock.
-func (e *Evaluator) newest(r Request, plan Plan) scoped {
+// newest returns the newest result of some scopes that answers a request. The caller holds the lock.
+func (e *Evaluator) newest(r Request, forms *forms, scopes ...Scope) scoped {
 	var newest scoped
-	for _, scope := range []Scope{Asked, Namespace, Cluster} {
-		if kept := e.cache.get(plan.key(r, scope)); kept != nil && (newest.result == nil || kept.evaluated.After(newest.evaluated)) {
+	for _, scope := range scopes {
+		if kept := e.cache.get(forms.key(r, scope)); kept != nil && (newest.result == nil || kept.evaluated.After(newest.evaluated)) {
 			newest = scoped{kept, scope}
 		}
 	}
 	return newest
 }
 
-func (e *Evaluator) last(r Request, plan Plan) scoped {
+// last returns the newest result that answers a request.
+func (e *Evaluator) last(r Request, forms *forms) scoped {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.newest(r, plan)
+	return e.newest(r, forms, Asked, Namespace, Cluster)
 }
 
 // fresh returns the last result of a key if it is fresh, nil if not.
 func (e *Evaluator) fresh(k key) *result {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if last := e.cache.get(k); last != nil && time.Since(last.evaluated) < e.options.Freshness {
+	if last := e.cache.get(k); e.isFresh(last, time.Now()) {
 		return last
 	}
 	return nil
@@ -233,6 +214,7 @@ func (e *Evaluator) refuse(k key, scope Scope) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.demand.refuse(k, time.Now())
+	e.warm.forget(k)
 }
 
 func (e *Evaluator) keptBytes() int {
@@ -241,11 +223,10 @@ func (e *Evaluator) keptBytes() int {
 	return e.cache.bytes
 }
 
-// fly evaluates what a scope needs, or waits for who does already.
-func (e *Evaluator) fly(ctx context.Context, r Request, plan Plan, scope Scope) (found scoped, how string, err error) {
-	k := plan.key(r, scope)
+// fly evaluates a key, or waits for who does already, unless there is a result by then that is good enough.
+func (e *Evaluator) fly(ctx context.Context, k key, scope Scope, goodEnough func(key) *result) (found scoped, how string, err error) {
 	flight, started := e.flights.join(ctx, k, func(ctx context.Context) (*result, error) {
-		if last := e.fresh(k); last != nil {
+		if last := goodEnough(k); last != nil {
 			return last, nil // Of a flight that ended since the request looked.
 		}
 		found, err := e.ask(ctx, k.query, scope)
@@ -287,11 +268,12 @@ func (e *Evaluator) keep(k key, found *result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.metrics.evictions.Add(float64(e.cache.put(k, found, useless)))
+	e.warm.evaluated(k, found.evaluated)
 }
 
 // answer returns what a result holds for a request.
 func (e *Evaluator) answer(r Request, from scoped, how string, stale error) Result {
-	e.metrics.reads.WithLabelValues(how).Inc()
+	e.metrics.reads[how].Inc()
 	namespace := ""
 	if from.scope == Cluster {
 		namespace = r.Namespace

@@ -43,7 +43,7 @@ func TestTheScopeFollowsFromWhoAsks(t *testing.T) {
 			{0, read(0, 1), Asked, false},
 			{0, read(0, 2), Namespace, false},
 			{0, read(0, 3, 4), Namespace, true},
-			{0, read(0, 1), Asked, true},
+			{0, read(0, 1), Namespace, true},
 			{later, read(0, 1), Namespace, false},
 			{0, read(0, 2), Namespace, true},
 		},
@@ -66,7 +66,7 @@ func TestTheScopeFollowsFromWhoAsks(t *testing.T) {
 			{0, read(2, 1), Asked, false},
 			{0, read(3, 1), Cluster, false},
 			{0, read(4, 1, 2), Cluster, true},
-			{0, read(0, 1), Asked, true},
+			{0, read(0, 1), Cluster, true},
 			{later, read(0, 1), Cluster, false},
 			{0, read(1, 1), Cluster, true},
 		},
@@ -97,7 +97,7 @@ func TestWhatMixesObjectsIsEvaluatedAsAsked(t *testing.T) {
 		r := read(0, i)
 		r.Query = "sum(" + r.Query + ")"
 		result := mustEvaluate(t, e, r)
-		if diff := cmp.Diff([]string{r.Query}, b.take()); diff != "" || result.Scope != Asked {
+		if diff := cmp.Diff([]string{r.Text()}, b.take()); diff != "" || result.Scope != Asked {
 			t.Errorf("scope %s, queries (-want +got):\n%s", result.Scope, diff)
 		}
 	}
@@ -397,7 +397,7 @@ func TestMetricsTellHowReadsAreAnswered(t *testing.T) {
 			"reads_total fresh": 1, "reads_total joined": 0, "reads_total evaluated": 2, "reads_total stale": 1, "reads_total failed": 5,
 			"evaluations_total asked": 6, "evaluations_total namespace": 1, "evaluations_total cluster": 0,
 			"refused_shares_total namespace": 0, "refused_shares_total cluster": 0,
-			"evictions_total": 0, "in_flight": 0, "queue_seconds": 8, "kept_bytes": kept, "breaker_open": 1,
+			"refreshes_total ok": 0, "refreshes_total failed": 0, "evictions_total": 0, "in_flight": 0, "queue_seconds": 8, "kept_bytes": kept, "breaker_open": 1,
 		}
 		if diff := cmp.Diff(want, gathered(t, registry)); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)

@@ -122,7 +122,7 @@ func read(namespace int, pods ...int) Request {
 func readNames(namespace string, names []string) Request {
 	within := nameMatcher("namespace", []string{namespace})
 	return Request{
-		Query: "x{" + within + "," + nameMatcher("pod", names) + "}",
+		Query: "x{" + within + "," + NamesHere + "}",
 		Label: "pod", Names: names, NamespaceLabel: "namespace", Namespace: namespace,
 	}
 }

@@ -66,8 +66,9 @@ func FuzzPlan(f *testing.F) {
 			names = append(names, another)
 		}
 		pods, within := nameMatcher(label, names), nameMatcher(namespaceLabel, []string{namespace})
-		query := strings.NewReplacer("$M", within+","+pods, "$P", pods, "$N", within).Replace(template)
-		r := Request{Query: query, Label: label, Names: names, NamespaceLabel: namespaceLabel, Namespace: namespace}
+		written := strings.NewReplacer("$M", within+","+NamesHere, "$P", NamesHere, "$N", within).Replace(template)
+		query := strings.ReplaceAll(written, NamesHere, pods)
+		r := Request{Query: written, Label: label, Names: names, NamespaceLabel: namespaceLabel, Namespace: namespace}
 		plan := NewPlan(r)
 		for form, without := range map[*Form][]string{&plan.Namespace: {label}, &plan.Cluster: {label, namespaceLabel}} {
 			if !strings.HasPrefix(form.Reason, "The query is ") == (form.Query == "") {

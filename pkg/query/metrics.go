@@ -15,9 +15,17 @@ const (
 	readFailed    = "failed"
 )
 
+// How an evaluation ended that nobody had asked for yet, a label of metrics.
+const (
+	refreshed    = "ok"
+	notRefreshed = "failed"
+)
+
 // metrics are those of one backend. Its name is a label of all of them.
 type metrics struct {
-	reads       *prometheus.CounterVec
+	reads       map[string]prometheus.Counter
+	allReads    *prometheus.CounterVec
+	refreshes   *prometheus.CounterVec
 	evaluations *prometheus.CounterVec
 	refusals    *prometheus.CounterVec
 	evictions   prometheus.Counter
@@ -28,12 +36,18 @@ type metrics struct {
 func newMetrics(backend string) *metrics {
 	labels := prometheus.Labels{"backend": backend}
 	m := &metrics{
-		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+		reads: make(map[string]prometheus.Counter),
+		allReads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "metrics_gateway_query_reads_total",
 			Help: "Reads by how they were answered: fresh (from memory), joined (an evaluation that was under way), evaluated, " +
 				"stale (the backend failed, an earlier result was good enough), failed.",
 			ConstLabels: labels,
 		}, []string{"answer"}),
+		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name:        "metrics_gateway_query_refreshes_total",
+			Help:        "Evaluations that were made before anybody asked, because autoscalers will: ok, or failed.",
+			ConstLabels: labels,
+		}, []string{"result"}),
 		evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name:        "metrics_gateway_query_evaluations_total",
 			Help:        "Evaluations by scope: asked (what one reader asks), namespace or cluster (for all objects there).",
@@ -63,7 +77,10 @@ func newMetrics(backend string) *metrics {
 		}),
 	}
 	for _, answer := range []string{readFresh, readJoined, readEvaluated, readStale, readFailed} {
-		m.reads.WithLabelValues(answer)
+		m.reads[answer] = m.allReads.WithLabelValues(answer)
+	}
+	for _, result := range []string{refreshed, notRefreshed} {
+		m.refreshes.WithLabelValues(result)
 	}
 	for _, scope := range []Scope{Asked, Namespace, Cluster} {
 		m.evaluations.WithLabelValues(string(scope))
@@ -95,7 +112,7 @@ func (m *metrics) register(e *Evaluator, r prometheus.Registerer) error {
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{m.reads, m.evaluations, m.refusals, m.evictions, m.inFlight, m.queued, kept, open} {
+	for _, c := range []prometheus.Collector{m.allReads, m.evaluations, m.refreshes, m.refusals, m.evictions, m.inFlight, m.queued, kept, open} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("metrics of queries to backend %q: %w", e.options.Backend, err)
 		}

@@ -13,18 +13,36 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
+// NamesHere stands in the query of a Request for the matcher of its names. No query that is sent holds this character.
+const NamesHere = "\x00"
+
 // Request is what one reader asks for: a query, and which objects it is about, if it is about objects.
 type Request struct {
-	// Query is PromQL that is complete.
+	// Query is PromQL, with NamesHere wherever the objects are selected: Label="a" is meant for one, Label=~"a|b" for several.
+	// So all requests for a metric have one query, whatever their names are.
 	Query string
 	// Label is the label that names the object which a sample is about. It is empty if samples are about no objects.
 	Label string
-	// Names are the objects that the query selects by a matcher on Label: Label="a" for one, Label=~"a|b" for several, in
-	// this order and with dots escaped.
+	// Names are those of the objects that the request is about.
 	Names []string
 	// NamespaceLabel and Namespace say that the query selects one namespace by the matcher NamespaceLabel="Namespace".
 	// Both are empty if it selects none.
 	NamespaceLabel, Namespace string
+	// Wanted tells that the reader will come back, as an autoscaler does: the result is kept fresh for it.
+	Wanted bool
+}
+
+// Text returns the query as it is when it is evaluated for the names alone.
+func (r Request) Text() string {
+	if !strings.Contains(r.Query, NamesHere) {
+		return r.Query
+	}
+	return strings.ReplaceAll(r.Query, NamesHere, nameMatcher(r.Label, r.Names))
+}
+
+// named tells whether a request is about objects that have names.
+func (r Request) named() bool {
+	return len(r.Names) > 0 && !slices.ContainsFunc(r.Names, func(n string) bool { return n == "" || !utf8.ValidString(n) })
 }
 
 // Form is a query that many readers can share.
@@ -83,7 +101,7 @@ func newShape(r Request) (shape, error) {
 	switch {
 	case r.Label == "":
 		return s, errors.New("it is not about objects")
-	case len(r.Names) == 0 || slices.ContainsFunc(r.Names, func(n string) bool { return n == "" || !utf8.ValidString(n) }):
+	case !r.named():
 		return s, errors.New("it does not select objects by name")
 	case r.Label == model.MetricNameLabel || r.Label == model.BucketLabel:
 		return s, fmt.Errorf("the label %s that names objects has a meaning of its own in PromQL", r.Label)
@@ -92,11 +110,10 @@ func newShape(r Request) (shape, error) {
 	case r.Namespace == "" || r.NamespaceLabel == r.Label || strconv.Quote(r.Namespace) != `"`+r.Namespace+`"`:
 		s.namespaceLabel = ""
 	}
-	matcher := nameMatcher(r.Label, r.Names)
-	if !strings.Contains(r.Query, matcher) {
-		return s, fmt.Errorf("it does not contain the request's matcher for the names as %.200s", matcher)
+	if !strings.Contains(r.Query, NamesHere) {
+		return s, errors.New("it does not select objects by the matcher of the request's names alone")
 	}
-	s.query = strings.ReplaceAll(s.query, matcher, mark(r.Label, objectMark))
+	s.query = strings.ReplaceAll(s.query, NamesHere, mark(r.Label, objectMark))
 	if s.namespaceLabel != "" {
 		s.query = strings.ReplaceAll(s.query, nameMatcher(r.NamespaceLabel, []string{r.Namespace}), mark(r.NamespaceLabel, namespaceMark))
 	}

@@ -11,8 +11,8 @@ import (
 // request makes a template's query for pods a and b.c of namespace shop. M stands for all matchers, P for that of the pods,
 // N for that of the namespace.
 func request(template string) Request {
-	const pods, namespace = `pod=~"a|b\\.c"`, `namespace="shop"`
-	query := strings.NewReplacer("$M", namespace+","+pods, "$P", pods, "$N", namespace).Replace(template)
+	const namespace = `namespace="shop"`
+	query := strings.NewReplacer("$M", namespace+","+NamesHere, "$P", NamesHere, "$N", namespace).Replace(template)
 	return Request{Query: query, Label: "pod", Names: []string{"a", "b.c"}, NamespaceLabel: "namespace", Namespace: "shop"}
 }
 
@@ -112,12 +112,12 @@ func TestQueriesThatMixObjectsAreAskedAsTheyAre(t *testing.T) {
 		"other series' labels":        {`info(x{$M})`, "info is not known to keep series apart"},
 		"the label is written":        {`label_replace(x{$M}, "pod", "$1", "pod", "(.*)-.")`, "label_replace writes pod"},
 		"the label is joined":         {`label_join(x{$M}, ("pod"), "-", "a", "b")`, "label_join writes pod"},
-		"no series":                   {`1 + time()`, "it does not contain the request's matcher"},
+		"no series":                   {`1 + time()`, "it does not select objects by the matcher of the request's names alone"},
 		"the time as a vector":        {`hour() * on () group_right x{$M}`, "hour of a constant is about no object"},
-		"values by name":              {`x{pod=~"a|b.c"}`, "it does not contain the request's matcher"},
+		"values by name":              {`x{pod=~"a|b.c"}`, "it does not select objects by the matcher of the request's names alone"},
 		"values in a string":          {`label_replace(x{$M}, "who", '$P', "", "")`, "stands elsewhere than in matchers"},
 		"values in a comment":         {"x{$M} # $P", "stands elsewhere than in matchers"},
-		"the label's name goes on":    {`x{$M,xpod=~"a|b\\.c"}`, "stands elsewhere than in matchers"},
+		"the label's name goes on":    {`x{$M,x$P}`, "stands elsewhere than in matchers"},
 		"the namespace in a string":   {`label_replace(x{$M}, "who", '$N', "", "")`, "stands elsewhere than in matchers"},
 		"MetricsQL":                   {`sum(rate(x{$M})) by (pod) keep_metric_names limit 3`, "no PromQL that is known here"},
 		"what stands for names":       {`x{$M,a="mgw-object"}`, "it contains what stands for a request's names here"},
@@ -177,10 +177,10 @@ func TestRequestsThatAreNotForNamedObjectsAreAskedAsTheyAre(t *testing.T) {
 	}{
 		"no objects":           {Request{Query: `x`}, "it is not about objects"},
 		"no names":             {Request{Query: `x`, Label: "pod"}, "it does not select objects by name"},
-		"an empty name":        {Request{Query: `x{pod=~"a|"}`, Label: "pod", Names: []string{"a", ""}}, "it does not select objects by name"},
-		"the name of a metric": {Request{Query: `{__name__="a"}`, Label: "__name__", Names: []string{"a"}}, "has a meaning of its own in PromQL"},
-		"buckets":              {Request{Query: `x{le="1"}`, Label: "le", Names: []string{"1"}}, "has a meaning of its own in PromQL"},
-		"no query":             {Request{Label: "pod", Names: []string{"a"}}, "it does not contain the request's matcher"},
+		"an empty name":        {Request{Query: "x{" + NamesHere + "}", Label: "pod", Names: []string{"a", ""}}, "it does not select objects by name"},
+		"the name of a metric": {Request{Query: "{" + NamesHere + "}", Label: "__name__", Names: []string{"a"}}, "has a meaning of its own in PromQL"},
+		"buckets":              {Request{Query: "x{" + NamesHere + "}", Label: "le", Names: []string{"1"}}, "has a meaning of its own in PromQL"},
+		"no query":             {Request{Label: "pod", Names: []string{"a"}}, "it does not select objects by the matcher of the request's names alone"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestRequestsThatAreNotForNamedObjectsAreAskedAsTheyAre(t *testing.T) {
 
 func TestObjectsInNoNamespaceAreSharedByAll(t *testing.T) {
 	t.Parallel()
-	plan := NewPlan(Request{Query: `sum(node_load1{node="w1"}) by (node)`, Label: "node", Names: []string{"w1"}})
+	plan := NewPlan(Request{Query: "sum(node_load1{" + NamesHere + "}) by (node)", Label: "node", Names: []string{"w1"}})
 	want := Plan{
 		Namespace: Form{`sum by (node) (node_load1{node!=""})`, "Everything in the query keeps values of node apart: one evaluation for all of them answers every reader."},
 		Cluster:   Form{"", "The query is not widened to the cluster: it does not select a namespace."},
@@ -207,7 +207,7 @@ func TestObjectsInNoNamespaceAreSharedByAll(t *testing.T) {
 
 func TestLabelsOutsideOfASCIIAreQuoted(t *testing.T) {
 	t.Parallel()
-	plan := NewPlan(Request{Query: `sum by ("k8s.pod") (x{"k8s.pod"="a"})`, Label: "k8s.pod", Names: []string{"a"}})
+	plan := NewPlan(Request{Query: `sum by ("k8s.pod") (x{` + NamesHere + `})`, Label: "k8s.pod", Names: []string{"a"}})
 	if want := `sum by ("k8s.pod") (x{"k8s.pod"!=""})`; plan.Namespace.Query != want {
 		t.Errorf("%+v, want %s", plan.Namespace, want)
 	}

@@ -120,8 +120,8 @@ func plan(t *testing.T, catalog *naming.Catalog, metric naming.CustomMetric, nam
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(planned.Queries[0]), query.NewPlan(query.Request{
-		Query: planned.Queries[0], Label: planned.Label, Names: planned.Names,
+	return strings.TrimSpace(planned.PromQL()[0]), query.NewPlan(query.Request{
+		Query: planned.Queries[0].Text, Label: planned.Label, Names: planned.Names,
 		NamespaceLabel: planned.NamespaceLabel, Namespace: planned.Namespace,
 	})
 }

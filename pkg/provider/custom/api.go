@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 	"k8s.io/metrics/pkg/apis/custom_metrics/install"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/installer"
@@ -20,6 +21,9 @@ import (
 
 // Querier evaluates PromQL. An error of it that is no *prometheus.Error of pkg/client/prometheus is logged and not told.
 type Querier = metricapi.Querier
+
+// Wants knows which metrics autoscalers read.
+type Wants = metricapi.Wants
 
 // ObjectLister knows which objects there are. *kinds.Objects is one. It is safe for concurrent use.
 type ObjectLister interface {
@@ -45,8 +49,10 @@ type Options struct {
 	// Undiscovered returns why the catalog may lack metrics, nil if it does not. It may be nil itself.
 	Undiscovered func() error
 	Querier      Querier
-	Objects      ObjectLister
-	Kinds        KindMapper
+	// Wants knows which metrics autoscalers read: what they read is kept fresh for them. It may be nil.
+	Wants   Wants
+	Objects ObjectLister
+	Kinds   KindMapper
 	// Registerer gets the API's own metrics. It may be nil.
 	Registerer prometheus.Registerer
 }
@@ -62,6 +68,13 @@ func New(options Options) (*API, error) {
 	if err := installer.RegisterConversions(scheme); err != nil {
 		return nil, fmt.Errorf("scheme of %s: %w", custom_metrics.GroupName, err)
 	}
+	encoders, err := newEncoders(serializer.NewCodecFactory(scheme))
+	if err != nil {
+		return nil, fmt.Errorf("encoders of %s: %w", custom_metrics.GroupName, err)
+	}
+	if options.Wants == nil {
+		options.Wants = metricapi.Nobody{}
+	}
 	reader, err := metricapi.NewReader(custom_metrics.GroupName, options.Querier, options.Registerer)
 	if err != nil {
 		return nil, err
@@ -70,7 +83,8 @@ func New(options Options) (*API, error) {
 		Name:  custom_metrics.GroupName,
 		Types: scheme,
 		Storage: &storage{
-			catalog: options.Catalog, undiscovered: options.Undiscovered, reader: reader, objects: options.Objects, kinds: options.Kinds, last: newLastValues(),
+			catalog: options.Catalog, undiscovered: options.Undiscovered, reader: reader, objects: options.Objects, kinds: options.Kinds,
+			wants: options.Wants, last: newLastValues(), encoders: encoders,
 		},
 		Catalog:   options.Catalog,
 		Resources: resources,

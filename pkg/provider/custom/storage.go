@@ -2,7 +2,6 @@ package custom
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -14,6 +13,7 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/metricapi"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 // storage answers requests for custom metrics.
@@ -23,7 +23,9 @@ type storage struct {
 	reader       *metricapi.Reader
 	objects      ObjectLister
 	kinds        KindMapper
+	wants        metricapi.Wants
 	last         *lastValues
+	encoders     *encoders
 }
 
 var (
@@ -51,15 +53,15 @@ func (s *storage) List(ctx context.Context, options *metainternalversion.ListOpt
 	if err != nil {
 		return nil, s.reader.Failed(ctx, r.subject(), err)
 	}
-	list, err := s.read(ctx, r)
+	answer, err := s.read(ctx, r)
 	if err != nil {
 		return nil, s.reader.Failed(ctx, r.subject(), err)
 	}
-	return list, nil
+	return answer, nil
 }
 
 // read answers a request out of one catalog.
-func (s *storage) read(ctx context.Context, r request) (*custom_metrics.MetricValueList, error) {
+func (s *storage) read(ctx context.Context, r request) (*list, error) {
 	plan, err := s.plan(ctx, r)
 	if err != nil {
 		return nil, err
@@ -68,61 +70,65 @@ func (s *storage) read(ctx context.Context, r request) (*custom_metrics.MetricVa
 	if err != nil {
 		return nil, fmt.Errorf("kind of %s: %w", plan.Resource, err)
 	}
-	samples, evaluated, err := s.reader.Evaluate(ctx, plan.Rule, plan.Queries...)
+	found, err := s.reader.Evaluate(ctx, plan.Rule, s.requests(r, plan)...)
 	if err != nil {
 		return nil, err
 	}
-	result := plan.Values(samples, evaluated)
+	result := plan.Values(found.Samples, found.Evaluated)
 	s.reader.Dropped(ctx, plan.Rule, result.Dropped)
 	outcome := metricapi.Values
-	if plan.Rule.Spec().OnMissing == config.OnMissingLast && s.last.fill(plan, r.selectorText, &result, evaluated) {
+	if plan.Rule.Spec().OnMissing == config.OnMissingLast && s.last.fill(plan, r.selectorText, &result, found.Now()) {
 		outcome = metricapi.Last
 	}
 
-	items := make([]custom_metrics.MetricValue, 0, len(result.Objects))
-	for _, object := range result.Objects {
-		if object.State != naming.Served {
-			continue
-		}
-		items = append(items, custom_metrics.MetricValue{
-			DescribedObject: custom_metrics.ObjectReference{
-				APIVersion: kind.GroupVersion().String(),
-				Kind:       kind.Kind,
-				Namespace:  plan.Namespace,
-				Name:       object.Name,
-			},
-			Metric:        custom_metrics.MetricIdentifier{Name: r.Metric, Selector: r.metricSelector},
-			Timestamp:     metricapi.Timestamp(object.Time),
-			WindowSeconds: metricapi.Window(plan.Window),
-			Value:         metricapi.Quantity(object.Milli),
-		})
+	answer := &list{
+		kind: kind, namespace: plan.Namespace, metric: custom_metrics.MetricIdentifier{Name: r.Metric, Selector: r.metricSelector},
+		window: metricapi.Window(plan.Window), objects: result.Objects, encoders: s.encoders,
 	}
-	if len(items) == 0 {
+	if answer.items() == 0 {
 		if err := noValue(r, plan, result); err != nil {
 			return nil, err
 		}
 		outcome = metricapi.Nothing
 	}
+	if found.Stale {
+		outcome = metricapi.Stale
+	}
 	s.reader.Served(plan.Rule, outcome)
-	return &custom_metrics.MetricValueList{Items: items}, nil
+	return answer, nil
+}
+
+// requests are what is to be evaluated for a plan.
+func (s *storage) requests(r request, plan *naming.CustomPlan) []query.Request {
+	namespace := r.Namespace
+	if namespace == "" && !r.all {
+		namespace = r.Names[0] // An autoscaler that reads a metric of a namespace mostly is in it.
+	}
+	wanted := s.wants.Wants(custom_metrics.GroupName, namespace, r.Metric, r.Selector)
+	requests := make([]query.Request, len(plan.Queries))
+	for i, q := range plan.Queries {
+		requests[i] = query.Request{
+			Query: q.Text, Label: plan.Label, Names: q.Names, NamespaceLabel: plan.NamespaceLabel, Namespace: plan.Namespace,
+			Wanted: wanted,
+		}
+	}
+	return requests
 }
 
 // plan resolves the objects of a request and plans it.
 func (s *storage) plan(ctx context.Context, r request) (*naming.CustomPlan, error) {
-	catalog := s.catalog()
-	plan, err := catalog.Custom(r.CustomRequest)
-	var refused *naming.Error
-	if !r.all || !errors.As(err, &refused) || refused.Class != naming.NoObjects {
-		return plan, metricapi.Undiscovered(err, s.undiscovered)
-	}
-	// There is such a metric of such objects. Before that was known none were looked for, so that no request makes the
-	// gateway watch a kind that it has no metrics of.
-	names, err := s.objects.Names(ctx, r.Resource, r.Namespace, r.objects)
+	plan, err := s.catalog().CustomOf(r.CustomRequest, func() ([]string, error) {
+		if !r.all {
+			return r.Names, nil
+		}
+		// There is such a metric of such objects. Before that was known none were looked for, so that no request makes the
+		// gateway watch a kind that it has no metrics of.
+		return s.objects.Names(ctx, r.Resource, r.Namespace, r.objects)
+	})
 	if err != nil {
-		return nil, err
+		return nil, metricapi.Undiscovered(err, s.undiscovered)
 	}
-	r.Names = names
-	return catalog.Custom(r.CustomRequest)
+	return plan, nil
 }
 
 // noValue returns the error of a request without a value. A selection of objects none of which has a value is answered

@@ -14,6 +14,9 @@ import (
 // Querier evaluates PromQL. An error of it that is no *prometheus.Error of pkg/client/prometheus is logged and not told.
 type Querier = metricapi.Querier
 
+// Wants knows which metrics autoscalers read.
+type Wants = metricapi.Wants
+
 // Options are what the API is made of.
 type Options struct {
 	// Catalog returns the metrics that there are at the moment, never nil. It is called once per request.
@@ -21,6 +24,8 @@ type Options struct {
 	// Undiscovered returns why the catalog may lack metrics, nil if it does not. It may be nil itself.
 	Undiscovered func() error
 	Querier      Querier
+	// Wants knows which metrics autoscalers read: what they read is kept fresh for them. It may be nil.
+	Wants Wants
 	// Registerer gets the API's own metrics. It may be nil.
 	Registerer prometheus.Registerer
 }
@@ -32,6 +37,9 @@ type API struct {
 
 // New returns the API. It fails when its metrics are already registered.
 func New(options Options) (*API, error) {
+	if options.Wants == nil {
+		options.Wants = metricapi.Nobody{}
+	}
 	reader, err := metricapi.NewReader(external_metrics.GroupName, options.Querier, options.Registerer)
 	if err != nil {
 		return nil, err
@@ -41,7 +49,7 @@ func New(options Options) (*API, error) {
 		Types: metricapi.NewScheme(install.Install),
 		Storage: &storage{
 			TableConvertor: rest.NewDefaultTableConvertor(external_metrics.Resource("externalmetrics")),
-			catalog:        options.Catalog, reader: reader, last: newLastValues(),
+			catalog:        options.Catalog, undiscovered: options.Undiscovered, reader: reader, wants: options.Wants, last: newLastValues(),
 		},
 		Catalog:   options.Catalog,
 		Resources: resources,

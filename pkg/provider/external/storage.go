@@ -13,6 +13,7 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/metricapi"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 // storage answers requests for external metrics.
@@ -22,6 +23,7 @@ type storage struct {
 	catalog      func() *naming.Catalog
 	undiscovered func() error
 	reader       *metricapi.Reader
+	wants        metricapi.Wants
 	last         *lastValues
 }
 
@@ -64,17 +66,19 @@ func (s *storage) read(ctx context.Context, request naming.ExternalRequest) (*ex
 	if err != nil {
 		return nil, metricapi.Undiscovered(err, s.undiscovered)
 	}
-	samples, evaluated, err := s.reader.Evaluate(ctx, plan.Rule, plan.Query)
+	found, err := s.reader.Evaluate(ctx, plan.Rule, query.Request{
+		Query: plan.Query, Wanted: s.wants.Wants(external_metrics.GroupName, request.Namespace, request.Metric, request.Selector),
+	})
 	if err != nil {
 		return nil, err
 	}
-	result, err := plan.Values(samples, evaluated)
+	result, err := plan.Values(found.Samples, found.Evaluated)
 	if err != nil {
 		return nil, err
 	}
 	s.reader.Dropped(ctx, plan.Rule, result.Dropped)
 	outcome, onMissing := metricapi.Values, plan.Rule.Spec().OnMissing
-	if onMissing == config.OnMissingLast && s.last.fill(plan.Query, len(samples) == 0, &result, evaluated) {
+	if onMissing == config.OnMissingLast && s.last.fill(plan.Query, len(found.Samples) == 0, &result, found.Now()) {
 		outcome = metricapi.Last
 	}
 	if len(result.Values) == 0 {
@@ -83,6 +87,9 @@ func (s *storage) read(ctx context.Context, request naming.ExternalRequest) (*ex
 			return nil, &metricapi.NoValueError{Rule: plan.Rule.ID(), Why: "the query yields nothing"}
 		}
 		outcome = metricapi.Nothing
+	}
+	if found.Stale {
+		outcome = metricapi.Stale
 	}
 
 	items := make([]external_metrics.ExternalMetricValue, len(result.Values))

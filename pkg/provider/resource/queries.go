@@ -105,7 +105,7 @@ func (q *queried[O, M]) metrics(ctx context.Context, objects []O) ([]M, metricap
 	if err != nil {
 		return nil, "", q.reader.Failed(ctx, subject, err)
 	}
-	samples, failed := q.reader.EvaluateEach(ctx, metricapi.ResourceRules, plan.queries())
+	samples, stale, failed := q.reader.EvaluateEach(ctx, metricapi.ResourceRules, plan.queries())
 	items, dropped := plan.read(samples[:len(plan.cpu)], samples[len(plan.cpu):], metav1.NewTime(q.clock.Now()))
 	q.reader.Dropped(ctx, metricapi.ResourceRules, dropped)
 	switch {
@@ -116,6 +116,8 @@ func (q *queried[O, M]) metrics(ctx context.Context, objects []O) ([]M, metricap
 	case len(failed) > 0:
 		q.reader.WarnOf(ctx, subject, failed)
 		return items, metricapi.Incomplete, nil
+	case stale:
+		return items, metricapi.Stale, nil
 	default:
 		return items, metricapi.Values, nil
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/internal/apitest"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 // The names of these tests' cases begin with the number of the section of prometheus-adapter's contract, or of the defect
@@ -69,31 +70,33 @@ type fakeBackend struct {
 	// fail returns the error of a query, nil if it has none.
 	fail     func(query string) error
 	warnings []string
+	// stale is why results are of a moment ago, nil if they are not.
+	stale error
 
 	mu      sync.Mutex
 	queries []string
 }
 
-func (b *fakeBackend) Query(_ context.Context, query string) (backend.Result, time.Time, error) {
+func (b *fakeBackend) Evaluate(_ context.Context, r query.Request) (query.Result, error) {
 	b.mu.Lock()
-	b.queries = append(b.queries, query)
+	b.queries = append(b.queries, r.Query)
 	b.mu.Unlock()
 	if b.fail != nil {
-		if err := b.fail(query); err != nil {
-			return backend.Result{}, time.Time{}, err
+		if err := b.fail(r.Query); err != nil {
+			return query.Result{}, err
 		}
 	}
-	expr, err := parser.NewParser(parser.Options{}).ParseExpr(query)
+	expr, err := parser.NewParser(parser.Options{}).ParseExpr(r.Query)
 	if err != nil {
-		return backend.Result{}, time.Time{}, err
+		return query.Result{}, err
 	}
 	if either, ok := expr.(*parser.BinaryExpr); ok && either.Op == parser.LOR {
 		expr = either.LHS // The other side is for Windows.
 	}
-	result := backend.Result{Notes: backend.Notes{Warnings: b.warnings}}
+	result := query.Result{Warnings: b.warnings, Evaluated: sampled, Stale: b.stale}
 	sums := map[string]int{}
 	for _, p := range b.points {
-		if p.memory != strings.Contains(query, "memory") || !selects(expr, p.labels) {
+		if p.memory != strings.Contains(r.Query, "memory") || !selects(expr, p.labels) {
 			continue
 		}
 		sample := backend.Sample{Labels: p.labels, Time: p.time.UnixMilli(), Value: p.value}
@@ -107,7 +110,7 @@ func (b *fakeBackend) Query(_ context.Context, query string) (backend.Result, ti
 		}
 		result.Samples = append(result.Samples, sample)
 	}
-	return result, sampled, nil
+	return result, nil
 }
 
 func selects(expr parser.Expr, series promlabels.Labels) bool {
@@ -810,7 +813,7 @@ metrics_gateway_rule_dropped_samples_total{group="metrics.k8s.io",reason="not_a_
 # HELP metrics_gateway_rule_partial_results_total Results that were served although the backend warned of them.
 # TYPE metrics_gateway_rule_partial_results_total counter
 metrics_gateway_rule_partial_results_total{group="metrics.k8s.io",rule="resourceRules"} 1
-# HELP metrics_gateway_rule_requests_total Requests that a rule was to answer, by outcome: values, incomplete (some queries failed), nothing, last (values of an earlier request), or the class of the error.
+# HELP metrics_gateway_rule_requests_total Requests that a rule was to answer, by outcome: values, incomplete (some queries failed), nothing, last (values of an earlier request), stale (what there was a moment ago, because the backend fails), or the class of the error.
 # TYPE metrics_gateway_rule_requests_total counter
 metrics_gateway_rule_requests_total{group="metrics.k8s.io",outcome="no_value",rule="resourceRules"} 1
 metrics_gateway_rule_requests_total{group="metrics.k8s.io",outcome="nothing",rule="resourceRules"} 1
@@ -847,9 +850,33 @@ func TestAnswersThatLackSomethingAreCounted(t *testing.T) {
 	options.Registerer = registry
 	read(t, serve(t, options)+"/apis/metrics.k8s.io/v1/pods")
 	const want = `
-# HELP metrics_gateway_rule_requests_total Requests that a rule was to answer, by outcome: values, incomplete (some queries failed), nothing, last (values of an earlier request), or the class of the error.
+# HELP metrics_gateway_rule_requests_total Requests that a rule was to answer, by outcome: values, incomplete (some queries failed), nothing, last (values of an earlier request), stale (what there was a moment ago, because the backend fails), or the class of the error.
 # TYPE metrics_gateway_rule_requests_total counter
 metrics_gateway_rule_requests_total{group="metrics.k8s.io",outcome="incomplete",rule="resourceRules"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "metrics_gateway_rule_requests_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUsageOfAFailingBackendSaysItsTime(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	options := queriedCluster(rulesOf(t, of("cpu", bare), of("memory", bare)),
+		&fakeBackend{points: allPoints(), stale: failure(backend.ClassUnavailable, "failed")})
+	options.Registerer = registry
+	status, body, warnings := read(t, serve(t, options)+"/apis/metrics.k8s.io/v1/nodes")
+	if status != http.StatusOK || len(names(t, body)) == 0 {
+		t.Errorf("status %d: %s", status, body)
+	}
+	said := " are served: resourceRules: " + options.Querier.(*fakeBackend).stale.Error()
+	if want := "values of " + sampled.UTC().Format(time.RFC3339) + said; !slices.Equal(warnings, []string{want}) {
+		t.Errorf("warnings %q, want %q once", warnings, want)
+	}
+	const want = `
+# HELP metrics_gateway_rule_requests_total Requests that a rule was to answer, by outcome: values, incomplete (some queries failed), nothing, last (values of an earlier request), stale (what there was a moment ago, because the backend fails), or the class of the error.
+# TYPE metrics_gateway_rule_requests_total counter
+metrics_gateway_rule_requests_total{group="metrics.k8s.io",outcome="stale",rule="resourceRules"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "metrics_gateway_rule_requests_total"); err != nil {
 		t.Error(err)

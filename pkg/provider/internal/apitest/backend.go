@@ -13,6 +13,7 @@ import (
 	backend "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 // Evaluated is when a Backend evaluates all queries.
@@ -64,10 +65,11 @@ func Catalog(tb testing.TB, rules string, found naming.Found) *naming.Catalog {
 
 // Backend answers every query with what is set last, and notes them.
 type Backend struct {
-	mu      sync.Mutex
-	result  backend.Result
-	err     error
-	queries []string
+	mu       sync.Mutex
+	result   query.Result
+	err      error
+	queries  []string
+	requests []query.Request
 }
 
 // Set makes the samples the result of all queries from now on.
@@ -77,7 +79,7 @@ func (b *Backend) Set(samples ...backend.Sample) { b.SetResult(backend.Result{Sa
 func (b *Backend) SetResult(result backend.Result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.result, b.err = result, nil
+	b.result, b.err = query.Result{Samples: result.Samples, Warnings: result.Warnings, Evaluated: Evaluated}, nil
 }
 
 // Fail makes all queries fail from now on.
@@ -87,15 +89,36 @@ func (b *Backend) Fail(err error) {
 	b.err = err
 }
 
-// Query notes a query and answers it.
-func (b *Backend) Query(_ context.Context, expr string) (backend.Result, time.Time, error) {
+// SetStale makes the result of all queries one that was evaluated at a time, since when the backend has failed.
+func (b *Backend) SetStale(evaluated time.Time, why error, samples ...backend.Sample) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.queries = append(b.queries, expr)
+	b.result, b.err = query.Result{Samples: samples, Evaluated: evaluated, Stale: why}, nil
+}
+
+// Evaluate notes a query and answers it.
+func (b *Backend) Evaluate(_ context.Context, r query.Request) (query.Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queries = append(b.queries, r.Text())
+	b.requests = append(b.requests, r)
 	if b.err != nil {
-		return backend.Result{}, time.Time{}, b.err
+		return query.Result{}, b.err
 	}
-	return b.result, Evaluated, nil
+	result := b.result
+	if result.Evaluated.IsZero() {
+		result.Evaluated = Evaluated
+	}
+	return result, nil
+}
+
+// Requests returns the requests since it was called last.
+func (b *Backend) Requests() []query.Request {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	requests := b.requests
+	b.requests = nil
+	return requests
 }
 
 // Queries returns the queries since it was called last.

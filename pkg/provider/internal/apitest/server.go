@@ -35,6 +35,8 @@ type API interface {
 // Server serves an API as it is in production, but for authentication. Whoever asks may do everything, and it is noted what.
 type Server struct {
 	URL string
+	// Handler is what answers there.
+	Handler http.Handler
 
 	mu       sync.Mutex
 	reviewed []string
@@ -72,7 +74,7 @@ func NewServer(tb testing.TB, api API, definitions openapicommon.GetOpenAPIDefin
 		listener.Close()
 		server.Destroy()
 	})
-	s.URL = listener.URL
+	s.URL, s.Handler = listener.URL, server.Handler
 	return s
 }
 

@@ -27,7 +27,7 @@ func newMetrics(group string, registerer prometheus.Registerer) (metrics, error)
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "metrics_gateway_rule_requests_total",
 			Help: "Requests that a rule was to answer, by outcome: values, incomplete (some queries failed), nothing, " +
-				"last (values of an earlier request), or the class of the error.",
+				"last (values of an earlier request), stale (what there was a moment ago, because the backend fails), or the class of the error.",
 			ConstLabels: api,
 		}, []string{"rule", "outcome"}),
 		partial: prometheus.NewCounterVec(prometheus.CounterOpts{

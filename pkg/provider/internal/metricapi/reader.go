@@ -4,18 +4,20 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/klog/v2"
 
-	backend "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 const (
@@ -26,13 +28,25 @@ const (
 	maxWarnings = 3
 )
 
-// Querier evaluates PromQL. It is safe for concurrent use.
+// Querier evaluates PromQL. A *query.Evaluator is one. It is safe for concurrent use.
 type Querier interface {
-	// Query returns the result of an instant query and when it was evaluated, which is some time ago if the result is
-	// kept. The result is shared and is not changed by the caller. The error is a *prometheus.Error of package
-	// pkg/client/prometheus if the backend is to blame.
-	Query(ctx context.Context, expr string) (backend.Result, time.Time, error)
+	// Evaluate returns what a request's query yields. The result is shared and is not changed by the caller. The error is a
+	// *prometheus.Error of package pkg/client/prometheus if the backend is to blame.
+	Evaluate(ctx context.Context, r query.Request) (query.Result, error)
 }
+
+// Wants knows which metrics autoscalers read, and so will read again. It is safe for concurrent use.
+type Wants interface {
+	// Wants tells whether an autoscaler in a namespace has a metric of an API group, with this metric selector. A nil selector
+	// selects all.
+	Wants(group, namespace, metric string, selector labels.Selector) bool
+}
+
+// Nobody is a Wants that knows of no autoscaler.
+type Nobody struct{}
+
+// Wants implements Wants.
+func (Nobody) Wants(string, string, string, labels.Selector) bool { return false }
 
 // Rule is what a query belongs to in messages, logs and metrics. A *naming.Rule is one.
 type Rule interface{ ID() string }
@@ -56,43 +70,90 @@ func NewReader(group string, querier Querier, registerer prometheus.Registerer) 
 	return &Reader{querier: querier, metrics: m}, nil
 }
 
-// Evaluate returns what the queries of a rule yield together, and the earliest time at which one was evaluated, in
-// milliseconds since the Unix epoch. Warnings of the backend go on to the client, unless the rule wants an error then.
-func (r *Reader) Evaluate(ctx context.Context, rule *naming.Rule, queries ...string) ([]naming.Sample, int64, error) {
-	results := make([]backend.Result, len(queries))
-	times := make([]time.Time, len(queries))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(maxParallelQueries)
-	for i, query := range queries {
-		group.Go(func() (err error) {
-			results[i], times[i], err = r.querier.Query(groupCtx, query)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, 0, &queryError{rule: rule.ID(), err: err}
-	}
+// Found is what the queries of a request yield.
+type Found struct {
+	Samples []naming.Sample
+	// Evaluated is the earliest time at which one of the queries was evaluated, in milliseconds since the Unix epoch.
+	Evaluated int64
+	// Stale tells that the backend fails, and that some samples are of an earlier evaluation.
+	Stale bool
+}
 
-	count, evaluated := 0, times[0]
+// Now is the time up to which values may stand for missing ones that were found: when the queries were evaluated, or if that
+// is so long ago only because the backend fails, the time at which it fails. In milliseconds since the Unix epoch.
+func (f Found) Now() int64 {
+	if f.Stale {
+		return time.Now().UnixMilli()
+	}
+	return f.Evaluated
+}
+
+// Evaluate returns what the queries of a rule yield together. Warnings of the backend go on to the client, unless the rule
+// wants an error then, and so does that results are stale.
+func (r *Reader) Evaluate(ctx context.Context, rule *naming.Rule, requests ...query.Request) (Found, error) {
+	results, err := r.results(ctx, requests)
+	if err != nil {
+		return Found{}, &queryError{rule: rule.ID(), err: err}
+	}
+	count, oldest := 0, results[0]
 	var warnings []string
-	for i, result := range results {
+	var found Found
+	for _, result := range results {
 		count += len(result.Samples)
 		warnings = append(warnings, result.Warnings...)
-		if times[i].Before(evaluated) {
-			evaluated = times[i]
+		found.Stale = found.Stale || result.Stale != nil
+		if result.Evaluated.Before(oldest.Evaluated) {
+			oldest = result
 		}
 	}
 	if err := r.warn(ctx, rule, warnings); err != nil {
-		return nil, 0, err
+		return Found{}, err
 	}
-	samples := make([]naming.Sample, 0, count)
+	r.warnOfAge(ctx, rule, results)
+	found.Evaluated = oldest.Evaluated.UnixMilli()
+	found.Samples = make([]naming.Sample, 0, count)
 	for _, result := range results {
-		samples = appendSamples(samples, result)
+		found.Samples = appendSamples(found.Samples, result)
 	}
-	return samples, evaluated.UnixMilli(), nil
+	return found, nil
 }
 
-func appendSamples(samples []naming.Sample, result backend.Result) []naming.Sample {
+// results returns those of requests, of which there is one at least.
+func (r *Reader) results(ctx context.Context, requests []query.Request) ([]query.Result, error) {
+	results := make([]query.Result, len(requests))
+	if len(requests) == 1 {
+		var err error
+		results[0], err = r.querier.Evaluate(ctx, requests[0])
+		return results, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallelQueries)
+	for i, request := range requests {
+		group.Go(func() (err error) {
+			results[i], err = r.querier.Evaluate(ctx, request)
+			return err
+		})
+	}
+	return results, group.Wait()
+}
+
+// warnOfAge tells the client of results that the backend should have replaced, once for each reason.
+func (*Reader) warnOfAge(ctx context.Context, rule Rule, results []query.Result) {
+	var told []string
+	for _, result := range results {
+		if result.Stale == nil {
+			continue
+		}
+		message := judgeQuery(&queryError{rule: rule.ID(), err: result.Stale}).message
+		if slices.Contains(told, message) || len(told) == maxWarnings {
+			continue
+		}
+		told = append(told, message)
+		warning.AddWarning(ctx, "", fmt.Sprintf("values of %s are served: %s", result.Evaluated.UTC().Format(time.RFC3339), message))
+	}
+}
+
+func appendSamples(samples []naming.Sample, result query.Result) []naming.Sample {
 	for _, sample := range result.Samples {
 		samples = append(samples, naming.Sample(sample))
 	}
@@ -148,6 +209,8 @@ const (
 	Last Outcome = "last"
 	// Nothing is an empty list.
 	Nothing Outcome = "nothing"
+	// Stale is what there was some time ago, because the backend fails.
+	Stale Outcome = "stale"
 	// Incomplete are values some of which are missing because queries failed.
 	Incomplete Outcome = "incomplete"
 )

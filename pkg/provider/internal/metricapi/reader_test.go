@@ -17,6 +17,7 @@ import (
 	backend "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 // slow answers a number with that number after that many seconds, and anything else with an error.
@@ -32,19 +33,27 @@ func (s *slow) count(n int) {
 	s.most = max(s.most, s.running)
 }
 
-func (s *slow) Query(ctx context.Context, expr string) (backend.Result, time.Time, error) {
+func (s *slow) Evaluate(ctx context.Context, r query.Request) (query.Result, error) {
 	s.count(1)
 	defer s.count(-1)
-	n, err := strconv.Atoi(expr)
+	n, err := strconv.Atoi(r.Query)
 	if err != nil {
-		return backend.Result{}, time.Time{}, err
+		return query.Result{}, err
 	}
 	select {
 	case <-ctx.Done():
-		return backend.Result{}, time.Time{}, ctx.Err()
+		return query.Result{}, ctx.Err()
 	case <-time.After(time.Duration(n) * time.Second):
 	}
-	return backend.Result{Samples: []backend.Sample{{Labels: labels.FromStrings("n", expr), Value: float64(n)}}}, time.Now(), nil
+	return query.Result{Samples: []backend.Sample{{Labels: labels.FromStrings("n", r.Query), Value: float64(n)}}, Evaluated: time.Now()}, nil
+}
+
+func requestsOf(queries ...string) []query.Request {
+	requests := make([]query.Request, len(queries))
+	for i, q := range queries {
+		requests[i].Query = q
+	}
+	return requests
 }
 
 func newRule(t *testing.T) *naming.Rule {
@@ -68,26 +77,26 @@ func TestQueriesOfARequestAreEvaluatedTogetherWithinBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		started := time.Now()
-		samples, evaluated, err := reader.Evaluate(t.Context(), rule, "3", "2", "9", "4", "1", "1")
+		found, err := reader.Evaluate(t.Context(), rule, requestsOf("3", "2", "9", "4", "1", "1")...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := make([]float64, 0, len(samples))
-		for _, sample := range samples {
+		got := make([]float64, 0, len(found.Samples))
+		for _, sample := range found.Samples {
 			got = append(got, sample.Value)
 		}
 		if diff := cmp.Diff([]float64{3, 2, 9, 4, 1, 1}, got); diff != "" {
 			t.Errorf("samples (-want +got):\n%s", diff)
 		}
-		if first := started.Add(2 * time.Second).UnixMilli(); evaluated != first {
-			t.Errorf("evaluated at %d, want the earliest, %d", evaluated, first)
+		if first := started.Add(2 * time.Second).UnixMilli(); found.Evaluated != first {
+			t.Errorf("evaluated at %d, want the earliest, %d", found.Evaluated, first)
 		}
 		if querier.most != maxParallelQueries {
 			t.Errorf("%d queries at once, want %d", querier.most, maxParallelQueries)
 		}
 
 		started = time.Now()
-		if _, _, err := reader.Evaluate(t.Context(), rule, "60", "broken", "60"); !errors.Is(err, strconv.ErrSyntax) {
+		if _, err := reader.Evaluate(t.Context(), rule, requestsOf("60", "broken", "60")...); !errors.Is(err, strconv.ErrSyntax) {
 			t.Errorf("error %v, want that of the query that failed", err)
 		}
 		if waited := time.Since(started); waited != 0 {

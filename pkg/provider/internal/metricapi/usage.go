@@ -12,6 +12,7 @@ import (
 
 	backend "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
 	"github.com/metrics-gateway/metrics-gateway/pkg/naming"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 type ruleID string
@@ -34,26 +35,27 @@ type Query struct {
 	Text string
 }
 
-// EvaluateEach returns what each query yields, nothing for one that fails, and the errors of those that did, in the order
-// of the queries. Warnings of the backend go on to the client.
+// EvaluateEach returns what each query yields, nothing for one that fails, whether some of that is stale, and the errors of
+// those that did fail, in the order of the queries. Warnings of the backend go on to the client, and so does that results
+// are stale.
 //
 // As long as the backend has answered no query, one that it does not answer in time stands for all that have not begun:
 // the client learns that the backend hangs after the time that one query may take, however many there are.
-func (r *Reader) EvaluateEach(ctx context.Context, rule Rule, queries []Query) (samples [][]naming.Sample, failed []error) {
-	results := make([]backend.Result, len(queries))
+func (r *Reader) EvaluateEach(ctx context.Context, rule Rule, queries []Query) (samples [][]naming.Sample, stale bool, failed []error) {
+	results := make([]query.Result, len(queries))
 	errs := make([]error, len(queries))
 	var state backendState
 	var group errgroup.Group
 	group.SetLimit(maxParallelQueries)
-	for i, query := range queries {
+	for i, q := range queries {
 		group.Go(func() error {
 			err := state.hangs()
 			if err == nil {
-				results[i], _, err = r.querier.Query(ctx, query.Text)
+				results[i], err = r.querier.Evaluate(ctx, query.Request{Query: q.Text})
 				state.note(err)
 			}
 			if err != nil {
-				errs[i] = &queryError{rule: query.Field, err: err}
+				errs[i] = &queryError{rule: q.Field, err: err}
 			}
 			return nil // The others go on.
 		})
@@ -69,11 +71,13 @@ func (r *Reader) EvaluateEach(ctx context.Context, rule Rule, queries []Query) (
 		}
 		samples[i] = appendSamples(make([]naming.Sample, 0, len(result.Samples)), result)
 		warnings = appendNew(warnings, result.Warnings...)
+		stale = stale || result.Stale != nil
 	}
 	if len(warnings) > 0 {
 		r.passOn(ctx, rule, warnings)
 	}
-	return samples, failed
+	r.warnOfAge(ctx, rule, results)
+	return samples, stale, failed
 }
 
 // WarnOf tells the client of queries that failed where what others yield is served.

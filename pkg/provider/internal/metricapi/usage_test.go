@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 
 	backend "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
 func queriesOf(texts ...string) []Query {
@@ -33,7 +34,7 @@ func TestAQueryThatFailsLeavesTheOthersTheirResults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		samples, failed := reader.EvaluateEach(t.Context(), ResourceRules, queriesOf("3", "broken", "2", "9", "x", "4", "1"))
+		samples, _, failed := reader.EvaluateEach(t.Context(), ResourceRules, queriesOf("3", "broken", "2", "9", "x", "4", "1"))
 		got := make([]string, 0, len(samples))
 		for _, of := range samples {
 			text := "-"
@@ -67,13 +68,13 @@ type hanging struct {
 	asked   chan string
 }
 
-func (h *hanging) Query(_ context.Context, expr string) (backend.Result, time.Time, error) {
-	h.asked <- expr
-	if slices.Contains(h.answers, expr) {
-		return backend.Result{}, time.Now(), nil
+func (h *hanging) Evaluate(_ context.Context, r query.Request) (query.Result, error) {
+	h.asked <- r.Query
+	if slices.Contains(h.answers, r.Query) {
+		return query.Result{}, nil
 	}
 	time.Sleep(30 * time.Second)
-	return backend.Result{}, time.Time{}, &backend.Error{Backend: "default", Class: backend.ClassTimeout, Reason: "did not answer within 30s"}
+	return query.Result{}, &backend.Error{Backend: "default", Class: backend.ClassTimeout, Reason: "did not answer within 30s"}
 }
 
 func TestABackendThatHangsIsGivenUp(t *testing.T) {
@@ -98,7 +99,7 @@ func TestABackendThatHangsIsGivenUp(t *testing.T) {
 					t.Fatal(err)
 				}
 				started := time.Now()
-				samples, failed := reader.EvaluateEach(t.Context(), ResourceRules, queriesOf(texts...))
+				samples, _, failed := reader.EvaluateEach(t.Context(), ResourceRules, queriesOf(texts...))
 				if len(samples) != len(texts) || len(failed) != test.failed || len(querier.asked) != test.asked {
 					t.Errorf("%d results, %d failed, %d asked, want %d, %d, %d", len(samples), len(failed), len(querier.asked), len(texts), test.failed, test.asked)
 				}
