@@ -88,6 +88,8 @@ func among(tb testing.TB, hpas ...*autoscalingv2.HorizontalPodAutoscaler) *Autos
 	return a
 }
 
+type specs []autoscalingv2.MetricSpec
+
 // read is what a request asks for: selector is the text that the HPA controller sends, or "nil".
 type read struct{ group, namespace, metric, selector string }
 
@@ -106,7 +108,7 @@ func (r read) of(t *testing.T, a *Autoscalers) bool {
 func TestWants(t *testing.T) {
 	t.Parallel()
 	const long = maxNameBytes + 1
-	many := make([]autoscalingv2.MetricSpec, maxMetrics+1)
+	many := make(specs, maxMetrics+1)
 	for i := range many {
 		many[i] = podsMetric("m"+strconv.Itoa(i), nil)
 	}
@@ -115,46 +117,46 @@ func TestWants(t *testing.T) {
 		lengthy = append(lengthy, fmt.Sprintf("%063d", i))
 	}
 	for name, test := range map[string]struct {
-		spec    []autoscalingv2.MetricSpec
+		spec    specs
 		read    read
 		want    bool
 		leftOut int
 	}{
-		"a metric of pods":                       {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{customGroup, "shop", "m", ""}, want: true},
-		"a metric of pods, read without parsing": {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{customGroup, "shop", "m", "nil"}, want: true},
-		"a selector that selects by nothing":     {spec: []autoscalingv2.MetricSpec{podsMetric("m", &metav1.LabelSelector{})}, read: read{customGroup, "shop", "m", "nil"}, want: true},
-		"a metric of an object":                  {spec: []autoscalingv2.MetricSpec{objectMetric("m", nil)}, read: read{customGroup, "shop", "m", ""}, want: true},
-		"an external metric":                     {spec: []autoscalingv2.MetricSpec{externalMetric("m", nil)}, read: read{externalGroup, "shop", "m", ""}, want: true},
-		"a resource":                             {spec: []autoscalingv2.MetricSpec{cpuMetric()}, read: read{resourceGroup, "shop", "cpu", ""}, want: true},
-		"a resource of some pods":                {spec: []autoscalingv2.MetricSpec{cpuMetric()}, read: read{resourceGroup, "shop", "cpu", "app=web"}, want: true},
-		"a resource of a container":              {spec: []autoscalingv2.MetricSpec{containerMetric("memory")}, read: read{resourceGroup, "shop", "memory", ""}, want: true},
-		"the second metric":                      {spec: []autoscalingv2.MetricSpec{cpuMetric(), podsMetric("m", nil)}, read: read{customGroup, "shop", "m", ""}, want: true},
-		"a label":                                {spec: []autoscalingv2.MetricSpec{externalMetric("m", ab())}, read: read{externalGroup, "shop", "m", "a=b"}, want: true},
+		"a metric of pods":                       {spec: specs{podsMetric("m", nil)}, read: read{customGroup, "shop", "m", ""}, want: true},
+		"a metric of pods, read without parsing": {spec: specs{podsMetric("m", nil)}, read: read{customGroup, "shop", "m", "nil"}, want: true},
+		"a selector that selects by nothing":     {spec: specs{podsMetric("m", &metav1.LabelSelector{})}, read: read{customGroup, "shop", "m", "nil"}, want: true},
+		"a metric of an object":                  {spec: specs{objectMetric("m", nil)}, read: read{customGroup, "shop", "m", ""}, want: true},
+		"an external metric":                     {spec: specs{externalMetric("m", nil)}, read: read{externalGroup, "shop", "m", ""}, want: true},
+		"a resource":                             {spec: specs{cpuMetric()}, read: read{resourceGroup, "shop", "cpu", ""}, want: true},
+		"a resource of some pods":                {spec: specs{cpuMetric()}, read: read{resourceGroup, "shop", "cpu", "app=web"}, want: true},
+		"a resource of a container":              {spec: specs{containerMetric("memory")}, read: read{resourceGroup, "shop", "memory", ""}, want: true},
+		"the second metric":                      {spec: specs{cpuMetric(), podsMetric("m", nil)}, read: read{customGroup, "shop", "m", ""}, want: true},
+		"a label":                                {spec: specs{externalMetric("m", ab())}, read: read{externalGroup, "shop", "m", "a=b"}, want: true},
 
-		"another metric":            {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{customGroup, "shop", "n", ""}},
-		"another namespace":         {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{customGroup, "mall", "m", ""}},
-		"all namespaces":            {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{customGroup, "", "m", ""}},
-		"another group":             {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{externalGroup, "shop", "m", ""}},
-		"a group without metrics":   {spec: []autoscalingv2.MetricSpec{podsMetric("m", nil)}, read: read{"apps", "shop", "m", ""}},
-		"another resource":          {spec: []autoscalingv2.MetricSpec{cpuMetric()}, read: read{resourceGroup, "shop", "memory", ""}},
-		"less than is asked for":    {spec: []autoscalingv2.MetricSpec{externalMetric("m", ab())}, read: read{externalGroup, "shop", "m", ""}},
-		"more than is asked for":    {spec: []autoscalingv2.MetricSpec{externalMetric("m", nil)}, read: read{externalGroup, "shop", "m", "a=b"}},
-		"another value of a label":  {spec: []autoscalingv2.MetricSpec{externalMetric("m", ab())}, read: read{externalGroup, "shop", "m", "a=c"}},
+		"another metric":            {spec: specs{podsMetric("m", nil)}, read: read{customGroup, "shop", "n", ""}},
+		"another namespace":         {spec: specs{podsMetric("m", nil)}, read: read{customGroup, "mall", "m", ""}},
+		"all namespaces":            {spec: specs{podsMetric("m", nil)}, read: read{customGroup, "", "m", ""}},
+		"another group":             {spec: specs{podsMetric("m", nil)}, read: read{externalGroup, "shop", "m", ""}},
+		"a group without metrics":   {spec: specs{podsMetric("m", nil)}, read: read{"apps", "shop", "m", ""}},
+		"another resource":          {spec: specs{cpuMetric()}, read: read{resourceGroup, "shop", "memory", ""}},
+		"less than is asked for":    {spec: specs{externalMetric("m", ab())}, read: read{externalGroup, "shop", "m", ""}},
+		"more than is asked for":    {spec: specs{externalMetric("m", nil)}, read: read{externalGroup, "shop", "m", "a=b"}},
+		"another value of a label":  {spec: specs{externalMetric("m", ab())}, read: read{externalGroup, "shop", "m", "a=c"}},
 		"no metrics":                {read: read{customGroup, "shop", "m", ""}},
-		"a metric without a name":   {spec: []autoscalingv2.MetricSpec{podsMetric("", nil)}, read: read{customGroup, "shop", "", ""}, leftOut: 1},
-		"a metric without a source": {spec: []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType}}, read: read{customGroup, "shop", "m", ""}, leftOut: 1},
+		"a metric without a name":   {spec: specs{podsMetric("", nil)}, read: read{customGroup, "shop", "", ""}, leftOut: 1},
+		"a metric without a source": {spec: specs{{Type: autoscalingv2.PodsMetricSourceType}}, read: read{customGroup, "shop", "m", ""}, leftOut: 1},
 		"a type of metric that is not known": {
-			spec: []autoscalingv2.MetricSpec{{Type: "Moons", Pods: podsMetric("m", nil).Pods}}, read: read{customGroup, "shop", "m", ""}, leftOut: 1,
+			spec: specs{{Type: "Moons", Pods: podsMetric("m", nil).Pods}}, read: read{customGroup, "shop", "m", ""}, leftOut: 1,
 		},
 		"an invalid selector": {
-			spec: []autoscalingv2.MetricSpec{podsMetric("m", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "In"}}})},
+			spec: specs{podsMetric("m", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "In"}}})},
 			read: read{customGroup, "shop", "m", ""}, leftOut: 1,
 		},
 		"a name that is too long": {
-			spec: []autoscalingv2.MetricSpec{podsMetric(strings.Repeat("m", long), nil)}, read: read{customGroup, "shop", strings.Repeat("m", long), ""}, leftOut: 1,
+			spec: specs{podsMetric(strings.Repeat("m", long), nil)}, read: read{customGroup, "shop", strings.Repeat("m", long), ""}, leftOut: 1,
 		},
 		"a selector that is too long": {
-			spec: []autoscalingv2.MetricSpec{podsMetric("m", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			spec: specs{podsMetric("m", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 				{Key: "a", Operator: metav1.LabelSelectorOpIn, Values: lengthy},
 			}})},
 			read: read{customGroup, "shop", "m", "a in (" + strings.Join(lengthy, ",") + ")"}, leftOut: 1,
@@ -185,8 +187,10 @@ func TestSelectorsAreThoseOfRequests(t *testing.T) {
 		"exists":         {MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "k", Operator: "Exists"}}},
 		"does not exist": {MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "k", Operator: "DoesNotExist"}}},
 		"one label often": {
-			MatchLabels:      map[string]string{"k": "1", "b": "x"},
-			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "k", Operator: "Exists"}, {Key: "a", Operator: "Exists"}, {Key: "k", Operator: "In", Values: []string{"1"}}},
+			MatchLabels: map[string]string{"k": "1", "b": "x"},
+			MatchExpressions: []metav1.LabelSelectorRequirement{
+				{Key: "k", Operator: "Exists"}, {Key: "a", Operator: "Exists"}, {Key: "k", Operator: "In", Values: []string{"1"}},
+			},
 		},
 		"an empty value": {MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "k", Operator: "In", Values: []string{""}}}},
 	} {
@@ -257,7 +261,7 @@ func TestMetrics(t *testing.T) {
 metrics_gateway_autoscaler_metrics{api="custom"} 3
 metrics_gateway_autoscaler_metrics{api="external"} 1
 metrics_gateway_autoscaler_metrics{api="resource"} 1
-# HELP metrics_gateway_autoscaler_metrics_left_out Number of metrics of autoscalers that are not known as such, for a limit or because the autoscaler cannot read them.
+# HELP metrics_gateway_autoscaler_metrics_left_out Number of metrics of autoscalers that are left out, for a limit or because they cannot be read.
 # TYPE metrics_gateway_autoscaler_metrics_left_out gauge
 metrics_gateway_autoscaler_metrics_left_out 1
 `
@@ -272,7 +276,7 @@ func TestMemoryOfAllIsBounded(t *testing.T) {
 	a := among(t)
 	f := feed{a}
 	large := func(i int) *autoscalingv2.HorizontalPodAutoscaler {
-		metrics := make([]autoscalingv2.MetricSpec, maxMetrics)
+		metrics := make(specs, maxMetrics)
 		for m := range metrics {
 			metrics[m] = podsMetric(fmt.Sprintf("m%0*d", maxNameBytes-1, i*maxMetrics+m), nil)
 		}

@@ -15,7 +15,7 @@ func newCollector(a *Autoscalers) *collector {
 			"Number of different metrics that autoscalers read, by API: custom, external or resource.",
 			[]string{"api"}, nil),
 		leftOut: prometheus.NewDesc("metrics_gateway_autoscaler_metrics_left_out",
-			"Number of metrics of autoscalers that are not known as such, for a limit or because the autoscaler cannot read them.",
+			"Number of metrics of autoscalers that are left out, for a limit or because they cannot be read.",
 			nil, nil),
 	}
 }

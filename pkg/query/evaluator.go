@@ -161,6 +161,9 @@ func (e *Evaluator) begin(r Request, now time.Time) (*forms, Scope, scoped) {
 	if r.Wanted {
 		e.warm.note(forms.key(r, scope), scope, now)
 	}
+	if scope == Cluster {
+		e.warm.forget(forms.key(r, Namespace)) // It was wanted until enough namespaces were.
+	}
 	found := e.newest(r, forms, Namespace, Cluster)
 	if !e.isFresh(found.result, now) && !e.isBeingRenewed(forms.key(r, found.scope), found.result, now) {
 		found = e.newest(r, forms, Asked)
