@@ -100,7 +100,7 @@ func plan(t *testing.T, catalog *naming.Catalog, request *url.URL, names []strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join(plan.Queries, "\n")
+	return strings.Join(plan.PromQL(), "\n")
 }
 
 // block returns the first block of code in a language.
@@ -144,8 +144,8 @@ func TestEveryFieldIsExplained(t *testing.T) {
 
 // The packages that serve what the page is about.
 var served = []string{
-	"../pkg/client/prometheus", "../pkg/config", "../pkg/discovery", "../pkg/kinds", "../pkg/naming", "../pkg/provider/custom",
-	"../pkg/provider/external", "../pkg/provider/internal",
+	"../pkg/autoscalers", "../pkg/client/prometheus", "../pkg/config", "../pkg/discovery", "../pkg/kinds", "../pkg/naming", "../pkg/provider/custom",
+	"../pkg/provider/external", "../pkg/provider/internal", "../pkg/query",
 }
 
 // TestEveryMetricIsListed compares the names of metrics in the code with those on the page.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -89,6 +90,48 @@ func TestAuthenticationAndAuthorization(t *testing.T) {
 				if got, body, err := g.status(client, path, test.headers); err != nil || got != want {
 					t.Errorf("GET %s: status %d, error %v, want %d: %.200s", path, got, err, want, body)
 				}
+			}
+		})
+	}
+}
+
+// TestPermissionsAreRemembered reads as an HPA is read, once and again after longer than the peers remember a permission, and
+// counts what kube-apiserver was asked.
+func TestPermissionsAreRemembered(t *testing.T) {
+	b := requireBed(t)
+	t.Parallel()
+	tests := map[string]struct {
+		user string
+		args []string
+		want int
+	}{
+		"(12.23) (P66) between two syncs of the HPA controller": {user: "remembers", want: 1},
+		"for as long as the flag says": {
+			user: "forgets", args: []string{"--authorization-webhook-cache-authorized-ttl=5s"}, want: 2,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := b.startGateway(t, append(test.args, "--authorization-kubeconfig="+b.countedUser(t, test.user))...)
+			g.waitServing()
+			reader := test.user + "-reader"
+			b.grant(t, reader, namespace, rbacv1.PolicyRule{APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"pods"}, Verbs: []string{"list"}})
+			client := credentials{certificate: &b.proxyClient}.client(t)
+			read := func() {
+				for range 20 {
+					got, body, err := g.status(client, "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods?labelSelector=app%3Dweb", http.Header{"X-Remote-User": {reader}})
+					if err != nil || got != http.StatusOK {
+						t.Fatalf("status %d, error %v: %.200s", got, err, body)
+					}
+				}
+			}
+			before := b.counted(t, test.user, "subjectaccessreviews", "create") // Of the wait for the gateway.
+			read()
+			time.Sleep(11 * time.Second)
+			read()
+			if got := b.counted(t, test.user, "subjectaccessreviews", "create") - before; got != test.want {
+				t.Errorf("40 reads cost %d SubjectAccessReviews, want %d", got, test.want)
 			}
 		})
 	}

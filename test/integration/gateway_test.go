@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -71,10 +72,13 @@ func (b *bed) startAdapter(t *testing.T, p *prom, rules string, args ...string) 
 	return b.start(t, append([]string{"--lister-kubeconfig=" + b.kubeconfig}, args...)...)
 }
 
-// adapterArgs returns the arguments of a gateway with rules.
+// adapterArgs returns the arguments of a gateway with rules. It shows what Prometheus says at once, and nothing else: what
+// comes of results that are kept is for tests that say so.
 func adapterArgs(t *testing.T, p *prom, rules string) []string {
 	t.Helper()
-	return []string{"--config=" + writeFile(t, "config.yaml", rules), "--prometheus-url=" + p.url()}
+	return []string{
+		"--config=" + writeFile(t, "config.yaml", rules), "--prometheus-url=" + p.url(), "--query-freshness=0", "--query-max-stale=0",
+	}
 }
 
 // writeFile writes a file in a folder of its own and returns its path.
@@ -119,14 +123,22 @@ func (b *bed) start(t *testing.T, args ...string) *gateway {
 	return g
 }
 
+// ports counts those that were given away.
+var ports atomic.Int32
+
+// freePort returns a port that no connection is given before the gateway listens, and no other gateway of this process.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const firstPort, count = 30000, 2700
+	for range count {
+		port := firstPort + (os.Getpid()+int(ports.Add(1)))%count
+		if listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			listener.Close()
+			return port
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // insecure is a client of the gateway itself, without credentials. Its connections are not reused, so that each request

@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(folder)
 
 	binary := filepath.Join(folder, "metrics-gateway")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/metrics-gateway")
+	build := exec.Command("go", "run", "../../hack/build", "-o", binary)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building metrics-gateway:", err)

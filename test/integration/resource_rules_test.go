@@ -97,7 +97,11 @@ func TestUsageFromPrometheusThroughTheAggregator(t *testing.T) {
 		t.Errorf("kubectl top while Prometheus is down: error %v: %s", err, out)
 	}
 	p.up()
-	if a := g.get("/apis/metrics.k8s.io/v1/namespaces/" + first + "/pods/web-0"); a.code != http.StatusOK {
-		t.Errorf("once Prometheus is back: status %d: %.300s", a.code, a.body)
-	}
+	// It was left alone, because it did not answer.
+	waitUntil(t, comeback+noise, "usage is there once Prometheus is back", func() error {
+		if a := g.get("/apis/metrics.k8s.io/v1/namespaces/" + first + "/pods/web-0"); a.code != http.StatusOK {
+			return fmt.Errorf("status %d: %.300s", a.code, a.body)
+		}
+		return nil
+	})
 }

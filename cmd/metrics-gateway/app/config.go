@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 
 	"github.com/metrics-gateway/metrics-gateway/internal/version"
 	"github.com/metrics-gateway/metrics-gateway/pkg/server"
@@ -126,6 +127,7 @@ func (o *options) genericConfig(client kubernetes.Interface) (*genericapiserver.
 		}
 		return nil, nil, fmt.Errorf("authentication: %w", err)
 	}
+	server.RememberFrontProxy(&config.Authentication, clock.RealClock{})
 	if err := o.authorization.ApplyTo(&config.Authorization); err != nil {
 		return nil, nil, fmt.Errorf("authorization: %w", err)
 	}

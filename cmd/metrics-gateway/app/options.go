@@ -31,6 +31,9 @@ const (
 	// defaultShutdownDelay is how long a stopping server goes on serving while it is already reported unready, so
 	// that clients and proxies have learned of it before connections are refused.
 	defaultShutdownDelay = 5 * time.Second
+	// authorizedTTL is how long it is remembered that the API server has permitted something: four syncs of the HPA
+	// controller. What is not permitted is asked again after 10s, so that a new permission is seen soon.
+	authorizedTTL = time.Minute
 )
 
 // options are the values of the command line.
@@ -93,6 +96,9 @@ func newOptions() (*options, error) {
 	// metrics-server shows true and never applies it. Shown and applied as false, the health checks keep the names
 	// that its users know, and who asks for priority and fairness gets it.
 	o.features.EnablePriorityAndFairness = false
+	// Both peers have 10s, which is less than the time between two reads of the same HPA, so that each of them would ask the
+	// API server.
+	o.authorization.AllowCacheTTL = authorizedTTL
 	// metrics-server stops listening at once, and requests in flight to it fail during a rollout.
 	o.generic.ShutdownDelayDuration = defaultShutdownDelay
 	return o, nil

@@ -211,15 +211,20 @@ func TestValidate(t *testing.T) {
 		},
 		"flags about Prometheus that do not fit together": {
 			args: []string{"--config=c", "--prometheus-verb=get", "--prometheus-auth-incluster", "--prometheus-auth-config=a", "--prometheus-client-tls-key-file=k",
-				"--metrics-relist-interval=0", "--metrics-max-age=-1s", "--prometheus-header==v"},
+				"--metrics-relist-interval=0", "--metrics-max-age=-1s", "--query-freshness=-1s", "--query-max-stale=1h", "--prometheus-header==v"},
 			want: []string{
 				`prometheus-verb should be GET or POST, but value "get" provided`,
 				"cannot use both --prometheus-auth-incluster and --prometheus-auth-config",
 				"need both --prometheus-client-tls-cert-file and --prometheus-client-tls-key-file",
 				"metrics-relist-interval should be positive, but value 0s provided",
 				"metrics-max-age should not be negative, but value -1s provided",
+				"query-freshness should be between 0 and 10m0s, but value -1s provided",
+				"query-max-stale should be between 0 and 10m0s, but value 1h0m0s provided",
 				"prometheus-header should be name=value, but one without a name provided",
 			},
+		},
+		"queries as they come, and no result without them": {
+			args: []string{"--config=c", "--query-freshness=0", "--query-max-stale=0"},
 		},
 		"flags about Prometheus without rules": {
 			args: []string{"--prometheus-url=http://p", "--metrics-relist-interval=1m"},

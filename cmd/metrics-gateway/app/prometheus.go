@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	promclient "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/config"
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
@@ -15,10 +16,16 @@ import (
 
 	"github.com/metrics-gateway/metrics-gateway/internal/version"
 	"github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 )
 
-// defaultBackend names the backend that the flags define, in errors, logs and metrics.
-const defaultBackend = "default"
+const (
+	// defaultBackend names the backend that the flags define, in errors, logs and metrics.
+	defaultBackend = "default"
+	// maxQueryAge is the largest --query-freshness and --query-max-stale. What was there ten minutes ago is no guide to what is
+	// needed now, and whoever asks for more has forgotten a unit.
+	maxQueryAge = 10 * time.Minute
+)
 
 // prometheusOptions say which Prometheus answers the rules, and how it is reached. Names and defaults are those of
 // prometheus-adapter.
@@ -34,6 +41,8 @@ type prometheusOptions struct {
 	Verb           string
 	RelistInterval time.Duration
 	MaxAge         time.Duration
+	QueryFreshness time.Duration
+	QueryMaxStale  time.Duration
 }
 
 func newPrometheusOptions() *prometheusOptions {
@@ -41,6 +50,8 @@ func newPrometheusOptions() *prometheusOptions {
 		URL:            "https://localhost",
 		Verb:           http.MethodGet,
 		RelistInterval: 10 * time.Minute,
+		QueryFreshness: query.DefaultFreshness,
+		QueryMaxStale:  query.DefaultMaxStale,
 	}
 }
 
@@ -67,6 +78,10 @@ func (o *prometheusOptions) addFlags(fs *pflag.FlagSet) {
 		"How often Prometheus is asked which metrics there are.")
 	fs.DurationVar(&o.MaxAge, "metrics-max-age", o.MaxAge,
 		"How old the last sample of a series may be for its metric to be listed. 0 means --metrics-relist-interval, which is also the least.")
+	fs.DurationVar(&o.QueryFreshness, "query-freshness", o.QueryFreshness,
+		"How long the result of a query answers further requests, for other objects too where the query keeps objects apart. 0 turns that off: every request is a query.")
+	fs.DurationVar(&o.QueryMaxStale, "query-max-stale", o.QueryMaxStale,
+		"How old a result may be that answers requests, with a warning, while Prometheus fails. 0 turns that off: every failure is an error at once.")
 }
 
 // maxAge returns --metrics-max-age with its default filled in, and whether it had to be raised.
@@ -92,12 +107,25 @@ func (o *prometheusOptions) validate() []error {
 	if o.MaxAge < 0 {
 		errs = append(errs, fmt.Errorf("metrics-max-age should not be negative, but value %v provided", o.MaxAge))
 	}
+	for _, of := range []struct {
+		flag string
+		age  time.Duration
+	}{{"query-freshness", o.QueryFreshness}, {"query-max-stale", o.QueryMaxStale}} {
+		if of.age < 0 || of.age > maxQueryAge {
+			errs = append(errs, fmt.Errorf("%s should be between 0 and %v, but value %v provided", of.flag, maxQueryAge, of.age))
+		}
+	}
 	for _, header := range o.Headers {
 		if name, _, _ := strings.Cut(header, "="); name == "" {
 			errs = append(errs, errors.New("prometheus-header should be name=value, but one without a name provided"))
 		}
 	}
 	return errs
+}
+
+// evaluation returns how queries are evaluated.
+func (o *prometheusOptions) evaluation(backend string, registerer promclient.Registerer) query.Options {
+	return query.Options{Backend: backend, Freshness: o.QueryFreshness, MaxStale: o.QueryMaxStale, Registerer: registerer}
 }
 
 // config returns how the backend is reached. It reads the kubeconfig file or the credentials of the pod if those are to

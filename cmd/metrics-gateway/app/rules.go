@@ -203,13 +203,3 @@ type runner func(ctx context.Context) error
 
 // Run implements server.Runner.
 func (r runner) Run(ctx context.Context) error { return r(ctx) }
-
-// instant evaluates queries as they come, at the time at which they come.
-type instant struct{ backend *prometheus.Client }
-
-// Query implements the Querier of the providers.
-func (i instant) Query(ctx context.Context, expr string) (prometheus.Result, time.Time, error) {
-	now := time.Now()
-	result, err := i.backend.Query(ctx, expr, now)
-	return result, now, err
-}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -24,6 +22,7 @@ import (
 	externalopenapi "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
 
 	"github.com/metrics-gateway/metrics-gateway/internal/version"
+	"github.com/metrics-gateway/metrics-gateway/pkg/autoscalers"
 	"github.com/metrics-gateway/metrics-gateway/pkg/client/kubelet"
 	promclient "github.com/metrics-gateway/metrics-gateway/pkg/client/prometheus"
 	"github.com/metrics-gateway/metrics-gateway/pkg/config"
@@ -34,14 +33,11 @@ import (
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/external"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/resource"
 	"github.com/metrics-gateway/metrics-gateway/pkg/provider/resource/openapi"
+	"github.com/metrics-gateway/metrics-gateway/pkg/query"
 	"github.com/metrics-gateway/metrics-gateway/pkg/scrape"
 	"github.com/metrics-gateway/metrics-gateway/pkg/server"
 	"github.com/metrics-gateway/metrics-gateway/pkg/store"
 )
-
-// memoryRatio is the share of the container's memory limit that the Go runtime is told to stay within. The rest is for
-// what it does not count, such as the binary itself and buffers of the kernel, and for what is allocated meanwhile.
-const memoryRatio = 0.9
 
 // run wires everything together and serves until ctx is done.
 func (o *options) run(ctx context.Context) error {
@@ -63,8 +59,9 @@ func (o *options) run(ctx context.Context) error {
 		Definitions: []openapicommon.GetOpenAPIDefinitions{openapi.GetOpenAPIDefinitions},
 		Version:     built,
 		Clock:       clock.RealClock{},
+		Background:  []server.Task{{Name: "memory of the start", Runner: settler{clock: clock.RealClock{}, logger: logger}}},
 	}
-	for _, add := range []func() error{w.addObjects, w.addRules, w.addUsage, w.addCustom, w.addExternal} {
+	for _, add := range []func() error{w.addObjects, w.addRules, w.addAutoscalers, w.addUsage, w.addCustom, w.addExternal} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -94,9 +91,11 @@ type wiring struct {
 	file     *config.Config
 	kubelets *kubelet.Client
 	backend  *promclient.Client
+	queries  *query.Evaluator
 
 	cluster *objects.Cluster
 	rules   *rules
+	wants   custom.Wants // Nil if nothing is kept fresh.
 }
 
 // readFiles reads all files that flags name, decides what is served, and makes the clients for that.
@@ -134,6 +133,9 @@ func (w *wiring) readFiles() error {
 			return fmt.Errorf("--prometheus-url and the flags for its credentials: %w", err)
 		}
 		w.logger.Info("Backend", "name", backend.Name, "credentials", w.backend.Credentials())
+		if w.queries, err = query.New(w.backend, w.options.prometheus.evaluation(backend.Name, w.registerer)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -163,10 +165,22 @@ func (w *wiring) addRules() error {
 		return err
 	}
 	w.config.Background = append(w.config.Background, w.rules.tasks()...)
+	w.config.Background = append(w.config.Background, server.Task{Name: "results that are kept fresh", Runner: w.queries})
 	w.config.Awaited = append(w.config.Awaited, w.rules.awaited()...)
 	if w.cluster != nil {
 		w.config.Awaited = append(w.config.Awaited, podsKnown(w.cluster.Pods()))
 	}
+	return nil
+}
+
+// addAutoscalers adds what tells which metrics are to be kept fresh. Nothing waits for it: an account may have no right to it.
+func (w *wiring) addAutoscalers() error {
+	if !w.served.custom && !w.served.external || w.options.prometheus.QueryFreshness == 0 {
+		return nil
+	}
+	followed := autoscalers.New(w.client, autoscalers.Options{Registerer: w.registerer})
+	w.config.Background = append(w.config.Background, server.Task{Name: "autoscalers", Runner: followed})
+	w.wants = followed
 	return nil
 }
 
@@ -178,7 +192,7 @@ func (w *wiring) addUsage() error {
 	options := resource.Options{Pods: w.cluster.Pods(), Nodes: w.cluster.Nodes(), Registerer: w.registerer}
 	switch o := w.options; w.served.resource {
 	case fromRules:
-		options.Rules, options.Querier = w.rules.Resource, instant{w.backend}
+		options.Rules, options.Querier = w.rules.Resource, w.queries
 	case fromKubelets:
 		points := store.New(store.Options{Resolution: o.metricResolution, MaxAge: o.maxAge(), Registerer: w.registerer})
 		scraper := scrape.New(w.kubelets, points, w.cluster.Pods(), scrape.Options{Resolution: o.metricResolution, Registerer: w.registerer, Logger: w.logger})
@@ -208,7 +222,8 @@ func (w *wiring) addCustom() error {
 	api, err := custom.New(custom.Options{
 		Catalog:      w.rules.Catalog,
 		Undiscovered: func() error { return w.rules.series.Undiscovered(false) },
-		Querier:      instant{w.backend},
+		Querier:      w.queries,
+		Wants:        w.wants,
 		Objects:      selected,
 		Kinds:        w.rules.kinds,
 		Registerer:   w.registerer,
@@ -229,7 +244,8 @@ func (w *wiring) addExternal() error {
 	api, err := external.New(external.Options{
 		Catalog:      w.rules.Catalog,
 		Undiscovered: func() error { return w.rules.series.Undiscovered(true) },
-		Querier:      instant{w.backend},
+		Querier:      w.queries,
+		Wants:        w.wants,
 		Registerer:   w.registerer,
 	})
 	if err != nil {
@@ -293,14 +309,4 @@ func newKubeletsVerified(verified bool) prometheus.Collector {
 		gauge.Set(1)
 	}
 	return gauge
-}
-
-// limitMemory makes the Go runtime collect garbage before the container's memory limit is reached rather than be
-// killed at it. The environment variable GOMEMLIMIT goes before.
-func limitMemory(logger klog.Logger, container memlimit.Provider) {
-	_, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(container),
-		memlimit.WithLogger(slog.New(logr.ToSlogHandler(logger.V(1)))))
-	if err != nil {
-		logger.Info("Memory limit of the container is not known, running without one", "err", err)
-	}
 }

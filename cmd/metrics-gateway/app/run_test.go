@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -8,11 +9,13 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/klog/v2"
+	testingclock "k8s.io/utils/clock/testing"
 )
 
 func TestMemoryLimitFollowsTheContainer(t *testing.T) {
@@ -39,11 +42,46 @@ func TestMemoryLimitFollowsTheContainer(t *testing.T) {
 			}
 			previous := debug.SetMemoryLimit(before)
 			t.Cleanup(func() { debug.SetMemoryLimit(previous) })
+			percent := debug.SetGCPercent(100)
+			t.Cleanup(func() { debug.SetGCPercent(percent) })
 			limitMemory(klog.Background(), test.container)
 			if got := debug.SetMemoryLimit(-1); got != test.want {
 				t.Errorf("memory limit %d, want %d", got, test.want)
 			}
 		})
+	}
+}
+
+func TestGarbageIsCollectedSooner(t *testing.T) {
+	tests := map[string]struct {
+		variable string
+		want     int
+	}{
+		"than by default":      {want: gcPercent},
+		"unless GOGC is given": {variable: "200", want: 100}, // The runtime reads it at the start of a process only.
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("GOGC", test.variable)
+			percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+			t.Cleanup(func() {
+				debug.SetGCPercent(percent)
+				debug.SetMemoryLimit(limit)
+			})
+			limitMemory(klog.Background(), memlimit.Limit(1000<<20))
+			if got := debug.SetGCPercent(100); got != test.want {
+				t.Errorf("GC percent is %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSettlerEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := settler{clock: testingclock.NewFakeClock(time.Now()), logger: klog.Background()}
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
 	}
 }
 
