@@ -98,7 +98,11 @@ func TestOverlaysHoldExactlyTheseObjects(t *testing.T) {
 		"ClusterRole system:metrics-gateway",
 		"ClusterRoleBinding system:metrics-gateway",
 	}
-	rules := []string{"ConfigMap kube-system/metrics-gateway-rules"}
+	rules := []string{
+		"ClusterRole metrics-gateway:autoscalers",
+		"ClusterRoleBinding metrics-gateway:autoscalers",
+		"ConfigMap kube-system/metrics-gateway-rules",
+	}
 	resourceRules := []string{
 		"ClusterRole metrics-gateway:resource-rules",
 		"ClusterRoleBinding metrics-gateway:resource-rules",
@@ -421,6 +425,7 @@ func TestRightsAreExactlyThese(t *testing.T) {
 		watch         = []string{"list", "watch"}
 		kubelets      = []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"nodes/metrics"}, Verbs: []string{"get"}}, {APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: watch}}
 		selected      = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces", "nodes", "pods", "services"}, Verbs: watch}
+		autoscalers   = []rbacv1.PolicyRule{{APIGroups: []string{"autoscaling"}, Resources: []string{"horizontalpodautoscalers"}, Verbs: watch}}
 		metricsReader = []rbacv1.PolicyRule{{APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"nodes", "pods"}, Verbs: []string{"get", "list", "watch"}}}
 		// Readers of these are named by whoever runs the cluster: no binding, no aggregation.
 		customReader   = []rbacv1.PolicyRule{{APIGroups: []string{"custom.metrics.k8s.io"}, Resources: []string{"*"}, Verbs: []string{"get"}}}
@@ -442,32 +447,36 @@ func TestRightsAreExactlyThese(t *testing.T) {
 			rules: map[string][]rbacv1.PolicyRule{
 				"system:metrics-gateway": kubelets, "system:aggregated-metrics-reader": metricsReader, "metrics-gateway:objects": {selected},
 				"metrics-gateway:custom-metrics-reader": customReader, "metrics-gateway:external-metrics-reader": externalReader,
+				"metrics-gateway:autoscalers": autoscalers,
 			},
-			granted:    []string{"metrics-gateway:objects", "system:metrics-gateway"},
+			granted:    []string{"metrics-gateway:autoscalers", "metrics-gateway:objects", "system:metrics-gateway"},
 			aggregated: []string{"system:aggregated-metrics-reader"},
 		},
 		replaceAdapterOverlay: {
 			rules: map[string][]rbacv1.PolicyRule{
 				"metrics-gateway:objects":               {selected},
 				"metrics-gateway:custom-metrics-reader": customReader, "metrics-gateway:external-metrics-reader": externalReader,
+				"metrics-gateway:autoscalers": autoscalers,
 			},
-			granted: []string{"metrics-gateway:objects"},
+			granted: []string{"metrics-gateway:autoscalers", "metrics-gateway:objects"},
 		},
 		ownPrometheus: {
 			rules: map[string][]rbacv1.PolicyRule{
 				"system:metrics-gateway": kubelets, "system:aggregated-metrics-reader": metricsReader,
 				"metrics-gateway:objects":               {selected, {APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: watch}},
 				"metrics-gateway:custom-metrics-reader": customReader, "metrics-gateway:external-metrics-reader": externalReader,
+				"metrics-gateway:autoscalers": autoscalers,
 			},
-			granted:    []string{"metrics-gateway:objects", "system:metrics-gateway"},
+			granted:    []string{"metrics-gateway:autoscalers", "metrics-gateway:objects", "system:metrics-gateway"},
 			aggregated: []string{"system:aggregated-metrics-reader"},
 		},
 		resourceExample: {
 			rules: map[string][]rbacv1.PolicyRule{
 				"metrics-gateway:resource-rules":   {{APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: watch}},
+				"metrics-gateway:autoscalers":      autoscalers,
 				"system:aggregated-metrics-reader": metricsReader,
 			},
-			granted:    []string{"metrics-gateway:resource-rules"},
+			granted:    []string{"metrics-gateway:autoscalers", "metrics-gateway:resource-rules"},
 			aggregated: []string{"system:aggregated-metrics-reader"},
 		},
 	} {
