@@ -36,10 +36,10 @@ const (
 	quietTime = 1200 * time.Millisecond
 	// sampleInterval is how often memory is looked at while it is at rest.
 	sampleInterval = 200 * time.Millisecond
-	// rounds and reads are how often the discovery document is read: five times at once, as the kube-aggregator does every
+	// rounds and readsAtOnce are how often the discovery document is read: five times at once, as the kube-aggregator does every
 	// 30 seconds with each version.
-	rounds, reads = 4, 5
-	documentPath  = "/apis/custom.metrics.k8s.io/v1beta1"
+	rounds, readsAtOnce = 4, 5
+	documentPath        = "/apis/custom.metrics.k8s.io/v1beta1"
 )
 
 // discoveryOptions are the flags of the benchmark.
@@ -218,7 +218,7 @@ func (s *stage) gatewayWith(ctx context.Context, about, name, text string) error
 type gatewayMeasurement struct {
 	*stage
 	about   string
-	gateway *bed.Gateway
+	gateway *bed.Server
 	idle    int64 // The mean of the memory at rest.
 }
 
@@ -418,7 +418,7 @@ func (m *gatewayMeasurement) document(ctx context.Context) error {
 		c, err := m.during(func() error {
 			for range rounds {
 				group, ctx := errgroup.WithContext(ctx)
-				for range reads {
+				for range readsAtOnce {
 					group.Go(func() error {
 						body, err := m.gateway.Get(ctx, documentPath, way.compressed)
 						size.Store(int64(len(body)))
@@ -435,7 +435,7 @@ func (m *gatewayMeasurement) document(ctx context.Context) error {
 			return err
 		}
 		m.report.Add(m.about, way.name+": sent", float64(size.Load()), report.Bytes)
-		m.report.AddTime(m.about, way.name+": CPU of the gateway for a read", c.gateway/(rounds*reads))
+		m.report.AddTime(m.about, way.name+": CPU of the gateway for a read", c.gateway/(rounds*readsAtOnce))
 		m.report.Add(m.about, way.name+": peak memory above rest", float64(c.peak-m.idle), report.Bytes)
 	}
 	return nil

@@ -1,5 +1,5 @@
 // Command bench measures the gateway as a process, from outside, with the programs that it works with in a cluster. What
-// Go's benchmarks measure is beside the code (`make bench`).
+// Go's benchmarks measure is beside the code (`make bench-go`).
 package main
 
 import (
@@ -16,7 +16,9 @@ import (
 const usage = `Usage: go run ./hack/bench COMMAND [flags]
 
 Commands:
+  kubelets    what metrics.k8s.io costs with many kubelets, beside metrics-server if wanted
   discovery   what it costs to know the metrics of a large Prometheus
+  hpas        what it costs to serve custom metrics to many HPAs
 
 Flags of a command: go run ./hack/bench COMMAND -h
 `
@@ -44,6 +46,12 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "discovery":
 		return discovery(ctx, args[1:])
+	case "hpas":
+		return hpaReads(ctx, args[1:])
+	case "kubelets":
+		return readKubelets(ctx, args[1:])
+	case fleetCommand:
+		return playKubelets(ctx, args[1:])
 	case listCommand:
 		return listSeries(ctx, args[1:])
 	case "help", "-h", "--help":

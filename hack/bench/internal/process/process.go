@@ -30,7 +30,7 @@ type Process struct {
 	stop  sync.Once
 }
 
-// Start starts a program, which writes to NAME.log in the folder. Stop must be called.
+// Start starts a program, which runs in the folder and writes to NAME.log there. Stop must be called.
 func Start(folder, name, program string, args ...string) (*Process, error) {
 	path := filepath.Join(folder, name+".log")
 	log, err := os.Create(path)
@@ -38,6 +38,12 @@ func Start(folder, name, program string, args ...string) (*Process, error) {
 		return nil, fmt.Errorf("log of %s: %w", name, err)
 	}
 	defer log.Close()
+	if strings.ContainsRune(program, filepath.Separator) {
+		// It runs in the folder, its path is seen from here.
+		if program, err = filepath.Abs(program); err != nil {
+			return nil, err
+		}
+	}
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = folder
@@ -120,6 +126,9 @@ type Memory struct {
 	Now int64
 	// Peak is the most since the program was started or ResetPeak was called last.
 	Peak int64
+	// Anonymous and File are the parts of Now: what the program has made, and what is mapped from files (its code for the
+	// most part) and could be read again.
+	Anonymous, File int64
 }
 
 // Memory returns how much memory of the program is resident.
@@ -132,13 +141,7 @@ func (p *Process) Memory() (Memory, error) {
 	var m Memory
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		var kib int64
-		if n, _ := fmt.Sscanf(lines.Text(), "VmHWM: %d kB", &kib); n == 1 {
-			m.Peak = kib << 10
-		}
-		if n, _ := fmt.Sscanf(lines.Text(), "VmRSS: %d kB", &kib); n == 1 {
-			m.Now = kib << 10
-		}
+		m.read(lines.Text())
 	}
 	if err := lines.Err(); err != nil {
 		return Memory{}, p.gone(err)
@@ -147,6 +150,25 @@ func (p *Process) Memory() (Memory, error) {
 		return Memory{}, p.gone(errors.New("no VmRSS"))
 	}
 	return m, nil
+}
+
+// read reads a line of /proc/PID/status.
+func (m *Memory) read(line string) {
+	var name string
+	var kib int64
+	if n, _ := fmt.Sscanf(line, "%s %d kB", &name, &kib); n < 2 {
+		return
+	}
+	switch bytes := kib << 10; name {
+	case "VmHWM:":
+		m.Peak = bytes
+	case "VmRSS:":
+		m.Now = bytes
+	case "RssAnon:":
+		m.Anonymous = bytes
+	case "RssFile:", "RssShmem:":
+		m.File += bytes
+	}
 }
 
 // ResetPeak makes the peak what is resident now.

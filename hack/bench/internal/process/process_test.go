@@ -1,6 +1,8 @@
 package process
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,9 @@ func TestCPUAndMemoryAreThoseOfTheProgram(t *testing.T) {
 	if memory.Now < 100<<10 || memory.Peak < memory.Now || memory.Peak > 100<<20 {
 		t.Errorf("memory of a shell: %+v", memory)
 	}
+	if memory.Anonymous <= 0 || memory.File <= 0 || memory.Anonymous+memory.File != memory.Now {
+		t.Errorf("parts of the memory of a shell: %+v", memory)
+	}
 }
 
 func TestTheEndOfAProgramIsToldWithItsLastWords(t *testing.T) {
@@ -53,6 +58,31 @@ func TestTheEndOfAProgramIsToldWithItsLastWords(t *testing.T) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
+}
+
+func TestAProgramIsFoundFromHere(t *testing.T) {
+	t.Parallel()
+	here, err := filepath.Rel(mustGetwd(t), filepath.Join(t.TempDir(), "program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(here, []byte("#!/bin/sh\nexit 0\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Start(t.TempDir(), "program", here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stop()
+}
+
+func mustGetwd(t *testing.T) string {
+	t.Helper()
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 func TestParseCPU(t *testing.T) {

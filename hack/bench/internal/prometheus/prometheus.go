@@ -75,21 +75,30 @@ func Start(ctx context.Context, program, folder, name, address string, targets [
 
 // Fill waits until there are so many series, and then lets targets be scraped seldom. Those with news go on as before.
 func (s *Server) Fill(ctx context.Context, series int, timeout time.Duration) error {
-	err := s.wait(ctx, timeout, fmt.Sprintf("filled with %d series", series), func() error {
+	if err := s.Await(ctx, series, timeout); err != nil {
+		return err
+	}
+	if err := s.configure(restInterval); err != nil {
+		return err
+	}
+	_, err := s.ask(ctx, http.MethodPost, "/-/reload")
+	return err
+}
+
+// Await waits until there are so many series.
+func (s *Server) Await(ctx context.Context, series int, timeout time.Duration) error {
+	return s.wait(ctx, timeout, fmt.Sprintf("filled with %d series", series), func() error {
 		have, err := s.Series(ctx)
 		if err == nil && have < series {
 			err = fmt.Errorf("it has %d series", have)
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if err := s.configure(restInterval); err != nil {
-		return err
-	}
-	_, err = s.ask(ctx, http.MethodPost, "/-/reload")
-	return err
+}
+
+// Metrics returns what it tells about itself.
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) {
+	return s.ask(ctx, http.MethodGet, "/metrics")
 }
 
 // Series returns how many series there are in memory.
