@@ -246,9 +246,22 @@ func average(value string) autoscalingv2.MetricTarget {
 }
 
 // web runs one replica of the application behind a Service of its name, with the annotations that Prometheus looks for.
-func (c *cluster) web(t *testing.T, namespace, name string) {
+func (c *cluster) web(t *testing.T, namespace, name string, changes ...func(*corev1.PodSpec)) {
 	t.Helper()
 	labels := map[string]string{"app": name}
+	pod := corev1.PodSpec{
+		NodeSelector: map[string]string{corev1.LabelHostname: c.realNode(t)},
+		Containers: []corev1.Container{{
+			Name: name, Image: webImage, ImagePullPolicy: corev1.PullNever, Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
+			ReadinessProbe: &corev1.Probe{
+				ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}},
+				PeriodSeconds: 1,
+			},
+		}},
+	}
+	for _, change := range changes {
+		change(&pod)
+	}
 	_, err := c.kube.AppsV1().Deployments(namespace).Create(t.Context(), &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: appsv1.DeploymentSpec{
@@ -257,16 +270,7 @@ func (c *cluster) web(t *testing.T, namespace, name string) {
 				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{
 					"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics",
 				}},
-				Spec: corev1.PodSpec{
-					NodeSelector: map[string]string{corev1.LabelHostname: c.realNode(t)},
-					Containers: []corev1.Container{{
-						Name: name, Image: webImage, ImagePullPolicy: corev1.PullNever, Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
-						ReadinessProbe: &corev1.Probe{
-							ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}},
-							PeriodSeconds: 1,
-						},
-					}},
-				},
+				Spec: pod,
 			},
 		},
 	}, metav1.CreateOptions{})

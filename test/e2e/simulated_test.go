@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/workqueue"
 )
 
 // TestSimulatedNodes compares what a third party's kubelets (kwok) are told to report with what comes out, for 50 nodes of 30 pods.
@@ -20,16 +19,7 @@ func TestSimulatedNodes(t *testing.T) {
 	)
 	c := connect(t)
 	namespace := c.namespace(t)
-	list, err := c.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatalf("list nodes: %v", err)
-	}
-	var nodes []string
-	for _, node := range list.Items {
-		if node.Annotations[simulatedNode] != "" {
-			nodes = append(nodes, node.Name)
-		}
-	}
+	nodes := c.simulatedNodes(t)
 	if len(nodes) < minNodes {
 		t.Fatalf("the cluster has %d simulated nodes, the test needs %d", len(nodes), minNodes)
 	}
@@ -54,15 +44,10 @@ func TestSimulatedNodes(t *testing.T) {
 			})
 		}
 	}
-	failures := make([]error, len(pods))
-	workqueue.ParallelizeUntil(t.Context(), 16, len(pods), func(i int) {
-		_, failures[i] = c.kube.CoreV1().Pods(namespace).Create(t.Context(), pods[i], metav1.CreateOptions{})
+	inParallel(t, len(pods), func(i int) error {
+		_, err := c.kube.CoreV1().Pods(namespace).Create(t.Context(), pods[i], metav1.CreateOptions{})
+		return err
 	})
-	for _, err := range failures {
-		if err != nil {
-			t.Fatalf("create pod: %v", err)
-		}
-	}
 
 	near := func(got, want float64) bool { return got >= want*(1-tolerance) && got <= want*(1+tolerance) }
 	eventually(t, 5*time.Minute, func() error {

@@ -4,6 +4,8 @@
 //	GET /          answers with 200; other paths with 404
 //	GET /healthz   answers with 200 and is not counted
 //	GET /metrics   shows the counter
+//
+// With -clocks=FILE the page has the clocks of other pods too, simulated ones that serve no page of their own (see clocks).
 package main
 
 import (
@@ -33,11 +35,22 @@ func main() {
 
 func run() error {
 	address := flag.String("listen", ":8080", "address to serve on")
+	clocksFile := flag.String("clocks", "", "file of clocks of pods, a line NAMESPACE POD SECONDS for each")
 	flag.Parse()
+	var pods clocks
+	if *clocksFile != "" {
+		file, err := os.ReadFile(*clocksFile)
+		if err != nil {
+			return fmt.Errorf("clocks: %w", err)
+		}
+		if pods, err = parseClocks(string(file)); err != nil {
+			return fmt.Errorf("clocks in %s: %w", *clocksFile, err)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	server := &http.Server{Addr: *address, Handler: handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: *address, Handler: handler(pods), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.ListenAndServe() }()
 	select {
@@ -57,12 +70,12 @@ func run() error {
 }
 
 // handler counts the requests of users, not those of the kubelet and of Prometheus.
-func handler() http.Handler {
+func handler(pods clocks) http.Handler {
 	registry := prometheus.NewRegistry()
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "http_requests_total", Help: "Requests answered.",
 	}, []string{"code", "method"})
-	registry.MustRegister(requests)
+	registry.MustRegister(requests, pods)
 	requests.WithLabelValues("200", "get") // An application that nobody asks says so: 0 is a value, no series is none.
 
 	users := http.NewServeMux()

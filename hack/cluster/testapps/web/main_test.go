@@ -9,7 +9,7 @@ import (
 
 func TestHandlerCountsRequestsOfUsersOnly(t *testing.T) {
 	t.Parallel()
-	handler := handler()
+	handler := handler(nil)
 	get := func(path string) (code int, body string) {
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
