@@ -5,7 +5,9 @@ export CGO_ENABLED ?= 0
 
 CLUSTER  ?= local
 NODES    ?= 0
+PODS     ?= 30
 FUZZTIME ?= 30s
+COUNT    ?= 10
 # What deploy/kustomize runs; the local image carries the same name, so that the manifests apply unchanged.
 IMAGE    ?= $(shell sed -n 's/^ *image: *//p' deploy/kustomize/base/deployment.yaml | head -n 1)
 # The race detector needs cgo and a C compiler.
@@ -26,7 +28,7 @@ test: test-unit fuzz test-integration test-e2e ## Everything: unit tests, fuzzin
 
 .PHONY: build
 build: ## Build bin/metrics-gateway (static)
-	go build -trimpath -buildvcs=auto -ldflags='-s -w' -o bin/ ./cmd/metrics-gateway
+	go run ./hack/build -o bin/metrics-gateway
 
 .PHONY: image
 image: build ## Pack bin/metrics-gateway.tar, an image that `ctr images import` and `docker load` take
@@ -59,9 +61,26 @@ test-integration: ## Integration tests against a real etcd and kube-apiserver
 test-e2e: ## End-to-end tests on the local cluster: a real node and 50 simulated ones
 	go run ./hack/cluster exec --nodes=50 --pods-per-node=1 --images=prometheus,web,statemetrics,node-exporter -- env CGO_ENABLED=0 METRICS_GATEWAY_E2E=true go test -count=1 -v -timeout=30m ./test/e2e/...
 
+.PHONY: bench-go
+bench-go: ## Go benchmarks of the hot paths, COUNT times, in what benchstat reads
+	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) ./pkg/... ./cmd/...
+
+.PHONY: benchmarks-update
+benchmarks-update: ## Make what the Go benchmarks allocate now the limit of verify-allocations
+	go run ./hack/verify/allocations -update
+
 .PHONY: bench
-bench: ## Go benchmarks of the hot paths, with allocations
-	go test -run='^$$' -bench=. -benchmem ./pkg/...
+bench: bench-kubelets bench-hpas ## What the gateway costs with NODES=1000 kubelets of PODS=30 pods, and with HPAS=1000 autoscalers (docs/performance.md)
+
+.PHONY: bench-kubelets
+bench-kubelets: ## What metrics.k8s.io costs with NODES=1000 kubelets of PODS=30 pods, beside METRICS_SERVER=/path/to/it if given
+	assets=$$(go run ./hack/cluster tools) && KUBEBUILDER_ASSETS=$$assets \
+		go run ./hack/bench kubelets --nodes=$(if $(filter-out 0,$(NODES)),$(NODES),1000) --pods=$(PODS)
+
+.PHONY: bench-hpas
+bench-hpas: ## What custom.metrics.k8s.io costs with HPAS=1000 autoscalers, beside PROMETHEUS_ADAPTER=/path/to/it if given
+	assets=$$(go run ./hack/cluster tools) && prometheus=$$(go run ./hack/cluster tools prometheus) && \
+		KUBEBUILDER_ASSETS=$$assets go run ./hack/bench hpas --prometheus=$$prometheus/prometheus
 
 .PHONY: bench-discovery
 bench-discovery: ## What it costs to know the metrics of a Prometheus with 450,000 series (docs/performance.md)
@@ -71,7 +90,7 @@ bench-discovery: ## What it costs to know the metrics of a Prometheus with 450,0
 ##@ Verify
 
 .PHONY: verify
-verify: verify-format verify-lint verify-modules verify-generated verify-vulnerabilities ## What CI runs beside the tests
+verify: verify-format verify-lint verify-modules verify-generated verify-allocations verify-vulnerabilities ## What CI runs beside the tests
 
 .PHONY: verify-format
 verify-format: ## gofmt and goimports would change nothing
@@ -89,6 +108,10 @@ verify-modules: ## Every go.mod is tidy
 .PHONY: verify-generated
 verify-generated: ## Generated files are up to date
 	hack/verify/generated.sh
+
+.PHONY: verify-allocations
+verify-allocations: ## The Go benchmarks of the hot paths allocate no more than hack/verify/allocations.txt says
+	go run ./hack/verify/allocations
 
 .PHONY: verify-vulnerabilities
 verify-vulnerabilities: ## govulncheck finds no vulnerability that is reached
