@@ -24,6 +24,9 @@ const (
 	reasonOther kubelet.Reason = "other"
 )
 
+// maxTrusted is how many pages with the same containers are stored without asking again where their pods are.
+const maxTrusted = 7
+
 // panicError is the error of a scrape that panicked.
 type panicError struct {
 	value any
@@ -49,12 +52,13 @@ type loop struct {
 	succeeded atomic.Int64 // When the last request that succeeded began, never if none did.
 	failing   atomic.Bool  // Whether the last scrape failed.
 
-	page      kubelet.Page
+	page      kubelet.Page   // Without containers while no scrape is in flight.
 	requested time.Duration  // When the last request began.
 	failures  int            // In a row, since the node object last changed.
 	reason    kubelet.Reason // Of the last scrape, empty unless it failed.
 	told      bool           // Whether the failure was logged for everybody to see.
 	foreign   bool           // Whether the last page spoke of other nodes' pods.
+	trusted   int            // Pages since that was looked at.
 }
 
 func newLoop(s *Scraper, node *objects.Node, predecessor *loop) *loop {
@@ -160,11 +164,19 @@ func (l *loop) scrape(ctx context.Context, node *objects.Node) (err error) {
 	if unknown := l.succeeded.Load() == never; l.reason != "" || unknown && !node.Ready {
 		slots = l.scraper.failingSlots
 	}
-	release, err := slots.acquire(ctx, l.scraper.clock)
+	slot, err := slots.acquire(ctx, l.scraper.clock)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer slot.release()
+	samples := l.scraper.samples.Get().(*[]store.ContainerSample)
+	l.page.Containers = (*samples)[:0]
+	defer func() {
+		// What is kept per node is kept of all nodes. The samples are in the store now.
+		clear(l.page.Containers)
+		*samples, l.page.Containers = l.page.Containers, nil
+		l.scraper.samples.Put(samples)
+	}()
 	defer func() {
 		if v := recover(); v != nil {
 			err = &panicError{value: v, stack: debug.Stack()}
@@ -201,8 +213,14 @@ func (l *loop) fetch(ctx context.Context, node *objects.Node) error {
 	return err
 }
 
-// dropForeign drops the containers of pods that the API server places on another node.
+// dropForeign drops the containers of pods that the API server places on another node. While a page has the containers of
+// the last one, it looks again only now and then: nobody is served a pod from a node that it is not on, whatever is stored.
 func (l *loop) dropForeign() {
+	if l.page.Same && !l.foreign && l.trusted < maxTrusted {
+		l.trusted++
+		return
+	}
+	l.trusted = 0
 	dropped := l.page.Keep(func(namespace, name string) bool {
 		pod, ok := l.scraper.pods.Get(namespace, name)
 		return !ok || pod.Node == l.name

@@ -66,7 +66,7 @@ func TestResolutionAboveTheBackoffSkipsNothing(t *testing.T) {
 	}
 }
 
-// TestOffsetsAreEven counts how many of a thousand nodes, named as clouds do, have their place in each second.
+// TestOffsetsAreEven counts how many of a thousand nodes, named as clouds do, have their place in each tick.
 func TestOffsetsAreEven(t *testing.T) {
 	t.Parallel()
 	const nodes, resolution = 1000, 15 * time.Second
@@ -77,19 +77,22 @@ func TestOffsetsAreEven(t *testing.T) {
 	for name, nameOf := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var offsets, spreads [15]int
+			var offsets, spreads [resolution / tick]int
 			for i := range nodes {
 				s := newSchedule(nameOf(i), resolution)
-				offsets[s.offset/time.Second]++
-				spreads[int(s.spread*15/firstSpread)]++
-			}
-			for second := range offsets {
-				// 67 are expected; four standard deviations are 32.
-				if n := offsets[second]; n < 35 || n > 99 {
-					t.Errorf("%d of %d offsets in second %d of %d", n, nodes, second, len(offsets))
+				offsets[s.offset/tick]++
+				if s.offset%tick != 0 {
+					t.Errorf("offset %s is no multiple of %s", s.offset, tick)
 				}
-				if n := spreads[second]; n < 35 || n > 99 {
-					t.Errorf("%d of %d first scrapes in part %d of %d", n, nodes, second, len(spreads))
+				spreads[s.spread*time.Duration(len(spreads))/firstSpread]++
+			}
+			for part := range offsets {
+				// 200 are expected; four standard deviations are 50.
+				if n := offsets[part]; n < 150 || n > 250 {
+					t.Errorf("%d of %d offsets in tick %d of %d", n, nodes, part, len(offsets))
+				}
+				if n := spreads[part]; n < 150 || n > 250 {
+					t.Errorf("%d of %d first scrapes in part %d of %d", n, nodes, part, len(spreads))
 				}
 			}
 		})

@@ -66,6 +66,7 @@ type Scraper struct {
 	metrics      *metrics
 	slots        slots
 	failingSlots slots
+	samples      sync.Pool // Of *[]store.ContainerSample, for the pages that are read.
 
 	running sync.WaitGroup // The loops that were started.
 
@@ -90,6 +91,7 @@ func New(fetcher Fetcher, writer Writer, pods PodLocator, o Options) *Scraper {
 		metrics:      newMetrics(o.Registerer, o.Resolution),
 		slots:        make(slots, maxSlots),
 		failingSlots: make(slots, maxFailingSlots),
+		samples:      sync.Pool{New: func() any { return new([]store.ContainerSample) }},
 		loops:        map[string]*loop{},
 		leaving:      map[string]*loop{},
 	}

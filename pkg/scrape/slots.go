@@ -2,7 +2,7 @@ package scrape
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -24,18 +24,33 @@ const (
 // slots bounds how many scrapes begin. Who waits is served in turn.
 type slots chan struct{}
 
-// acquire waits for a slot and returns what gives it back, which happens on its own after slotHold. It may be
-// called more than once. The error is that of ctx.
-func (s slots) acquire(ctx context.Context, c clock.WithDelayedExecution) (release func(), err error) {
+// slot is one of them, in use.
+type slot struct {
+	of    slots
+	freed atomic.Bool
+	timer clock.Timer
+}
+
+// acquire waits for a slot. It is free again slotHold later at the latest. The error is that of ctx.
+func (s slots) acquire(ctx context.Context, c clock.WithDelayedExecution) (*slot, error) {
 	select {
 	case s <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	free := sync.OnceFunc(func() { <-s })
-	timer := c.AfterFunc(slotHold, free)
-	return func() {
-		timer.Stop()
-		free()
-	}, nil
+	taken := &slot{of: s}
+	taken.timer = c.AfterFunc(slotHold, taken.free)
+	return taken, nil
+}
+
+// release gives the slot back, if it is not free already.
+func (s *slot) release() {
+	s.timer.Stop()
+	s.free()
+}
+
+func (s *slot) free() {
+	if s.freed.CompareAndSwap(false, true) {
+		<-s.of
+	}
 }

@@ -247,3 +247,35 @@ metrics_gateway_scrape_oldest_success_seconds %s
 		compare(0, 1, 2, fmt.Sprint((10*time.Minute - last).Seconds()))
 	})
 }
+
+// A pod that the API server moves is noticed on pages with the same containers too, if not at once.
+func TestForeignPodsOnTheSamePage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.answer("moved", func(_ context.Context, page *kubelet.Page) error {
+			page.Containers = []store.ContainerSample{{Namespace: "a", Pod: "p", Container: "1"}}
+			page.Same = len(c.requested("moved")) > 1
+			return nil
+		})
+		s := New(c, c, c, Options{Resolution: 15 * time.Second})
+		s.Set(readyNode("moved"))
+		stop := run(t, s)
+		defer stop()
+		time.Sleep(time.Minute)
+		if got := c.storedPods("moved"); len(got) != 1 {
+			t.Fatalf("stored %v, want the pod", got)
+		}
+		c.mu.Lock()
+		c.pods["a/p"] = "other"
+		c.mu.Unlock()
+		time.Sleep((maxTrusted + 1) * 15 * time.Second)
+		if got := c.storedPods("moved"); len(got) != 0 {
+			t.Errorf("stored %v of another node", got)
+		}
+		time.Sleep(15 * time.Second)
+		if got := c.storedPods("moved"); len(got) != 0 {
+			t.Errorf("stored %v of another node on the next page", got)
+		}
+	})
+}

@@ -21,8 +21,8 @@ const (
 
 	// gcPercent is how much garbage there may be, in percent of what is in use, before it is collected. Go's own default
 	// of 100 doubles the memory of a process whose data is there to stay. A cycle of kubelets makes a quarter of the heap
-	// garbage, so that one collection every second cycle is all that this costs.
-	gcPercent = 50
+	// garbage, so that one collection in a cycle is all that this costs.
+	gcPercent = 30
 
 	// settleTime is the time from the start until what only the start needed is given back. By then the pods are listed
 	// and every kubelet was read twice.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -14,14 +13,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/transport"
+	clienttransport "k8s.io/client-go/transport"
 	"k8s.io/utils/clock"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/objects"
 )
-
-// maxHeaderBytes bounds the headers of a response. A kubelet sends about 200 bytes; Go's own bound is 10 MiB.
-const maxHeaderBytes = 64 << 10
 
 // Config says how kubelets are reached. The flags are metrics-server's.
 type Config struct {
@@ -107,7 +103,7 @@ func newClient(config Config, dial utilnet.DialFunc) (*Client, error) {
 		useNodeStatusPort: config.UseNodeStatusPort,
 		timeout:           config.Timeout,
 		clock:             config.Clock,
-		decoders:          sync.Pool{New: func() any { return new(Decoder) }},
+		decoders:          sync.Pool{New: func() any { return new(decoding) }},
 		metrics:           metrics,
 	}
 	if config.TLS.CompletelyInsecure {
@@ -145,23 +141,10 @@ func transportConfig(config Config, dial utilnet.DialFunc) *rest.Config {
 	c.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 
 	c.Dial = dial
-	c.DisableCompression = false
-	c.WrapTransport = transport.Wrappers(limitHeaders, c.WrapTransport)
+	c.NextProtos = []string{"http/1.1"}
+	ours := func(base http.RoundTripper) http.RoundTripper { return newTransport(base) }
+	c.WrapTransport = clienttransport.Wrappers(ours, c.WrapTransport)
 	return c
-}
-
-// limitHeaders sets maxHeaderBytes on the transport at the heart of client-go's.
-func limitHeaders(roundTripper http.RoundTripper) http.RoundTripper {
-	for inner := roundTripper; ; {
-		switch rt := inner.(type) {
-		case utilnet.RoundTripperWrapper:
-			inner = rt.WrappedRoundTripper()
-			continue
-		case *http.Transport:
-			rt.MaxResponseHeaderBytes = maxHeaderBytes
-		}
-		return roundTripper
-	}
 }
 
 // Fetch reads the page of node into page, which must not be in use by another fetch. The error is a *FetchError;
@@ -193,6 +176,7 @@ func (c *Client) get(ctx context.Context, target string, page *Page) error {
 		return failure(ReasonAddress, "kubelet URL: %w", err)
 	}
 
+	request.Header.Set("Accept-Encoding", "gzip")
 	requested := c.clock.Now()
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -202,11 +186,17 @@ func (c *Client) get(ctx context.Context, target string, page *Page) error {
 	if response.StatusCode != http.StatusOK {
 		return statusError(response.StatusCode)
 	}
-	return c.decode(response.Body, requested, page)
+	d := c.decoders.Get().(*decoding)
+	defer c.decoders.Put(d)
+	if response.Header.Get("Content-Encoding") != "gzip" {
+		return d.Decode(response.Body, requested, page)
+	}
+	d.reset(response.Body)
+	return d.Decode(&d.gunzip, requested, page)
 }
 
-func (c *Client) decode(r io.Reader, requested time.Time, page *Page) error {
-	d := c.decoders.Get().(*Decoder)
-	defer c.decoders.Put(d)
-	return d.Decode(r, requested, page)
+// decoding is what the decoding of one page needs.
+type decoding struct {
+	Decoder
+	gunzip
 }

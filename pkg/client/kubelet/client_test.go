@@ -135,7 +135,7 @@ func TestFetch(t *testing.T) {
 		}
 		want := seen{
 			Method: "GET", URI: "/metrics/resource", AcceptEncoding: "gzip",
-			Authorization: "Bearer secret", Agent: "metrics-gateway/v1", Major: 2,
+			Authorization: "Bearer secret", Agent: "metrics-gateway/v1", Major: 1,
 		}
 		if diff := cmp.Diff(want, <-requests); diff != "" {
 			t.Errorf("request differs (-want +got):\n%s", diff)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/metrics-gateway/metrics-gateway/pkg/store"
@@ -42,9 +42,10 @@ type Decoder struct {
 
 	// blocks are the label sets of page.Containers.
 	blocks []string
-	// family is that of the last line, next the position in blocks of the container expected on the next one.
-	// With next at the end of blocks a container that has not appeared yet is expected.
+	// family and name are those of the last line, next is the position in blocks of the container expected on the next
+	// one. With next at the end of blocks a container that has not appeared yet is expected.
 	family family
+	name   []byte
 	next   int
 	// index holds the positions of blocks, and as their complement the positions of those of page.blocks that
 	// have not appeared on this page. It is empty for as long as the containers come in the order of page.blocks.
@@ -71,6 +72,10 @@ func (d *Decoder) Decode(r io.Reader, requested time.Time, page *Page) error {
 		page.empty()
 		return err
 	}
+	page.Same = slices.Equal(page.blocks, d.blocks)
+	if page.Same {
+		return nil
+	}
 	clear(page.blocks)
 	page.blocks = append(page.blocks[:0], d.blocks...)
 	return nil
@@ -79,7 +84,7 @@ func (d *Decoder) Decode(r io.Reader, requested time.Time, page *Page) error {
 func (d *Decoder) begin(r io.Reader, requested time.Time, page *Page) {
 	d.page, d.requested = page, requested.UnixMilli()
 	d.usable, d.scrapeError = false, false
-	d.family, d.next = other, 0
+	d.family, d.name, d.next = other, d.name[:0], 0
 	d.body = io.LimitedReader{R: r, N: MaxPageBytes + 1}
 	if d.lines == nil {
 		d.lines = bufio.NewReaderSize(nil, MaxLineBytes)
@@ -146,11 +151,7 @@ func (d *Decoder) skip(why Skip) { d.page.Skipped[why]++ }
 
 // line decodes one line. Its error is the end of the page.
 func (d *Decoder) line(line []byte) error {
-	name, rest := cutName(line)
-	f := familyOf(name)
-	if f != d.family {
-		d.family, d.next = f, 0
-	}
+	f, rest := d.familyOf(line)
 	switch {
 	case f == other:
 	case f&ofContainer == 0:
@@ -167,6 +168,20 @@ func (d *Decoder) line(line []byte) error {
 	return nil
 }
 
+// familyOf returns the family of a line and what follows the name on it.
+func (d *Decoder) familyOf(line []byte) (f family, rest []byte) {
+	// Most lines have the name of the one before.
+	if n := len(d.name); n > 0 && len(line) > n && isNameEnd(line[n]) && string(line[:n]) == string(d.name) {
+		return d.family, line[n:]
+	}
+	name, rest := cutName(line)
+	d.name = append(d.name[:0], name...)
+	if f = familyOf(name); f != d.family {
+		d.family, d.next = f, 0
+	}
+	return f, rest
+}
+
 // node decodes what follows the name on a line that is about no container. Labels are passed over.
 func (d *Decoder) node(f family, rest []byte) {
 	_, rest, ok := parseLabels(rest)
@@ -175,8 +190,7 @@ func (d *Decoder) node(f family, rest []byte) {
 		return
 	}
 	if f == scrapeError {
-		token, _ := cutToken(rest)
-		value, ok := parseValue(token)
+		value, _, ok := cutValue(rest)
 		d.scrapeError = d.scrapeError || ok && value != 0
 		return
 	}
@@ -254,8 +268,7 @@ func (d *Decoder) add(block string) int {
 
 // value decodes the value and the timestamp of a line of family f and puts them into s.
 func (d *Decoder) value(f family, s *store.Sample, line []byte) {
-	token, line := cutToken(line)
-	value, ok := parseValue(token)
+	value, line, ok := cutValue(line)
 	if !ok {
 		d.skip(SkipSyntax)
 		return
@@ -283,11 +296,8 @@ func (d *Decoder) value(f family, s *store.Sample, line []byte) {
 		return
 	}
 	at := d.requested
-	token, line = cutToken(line)
-	if len(token) > 0 {
-		var err error
-		at, err = strconv.ParseInt(string(token), 10, 64)
-		if err != nil || at <= 0 || at > MaxTimestamp {
+	if len(line) > 0 {
+		if at, line, ok = cutTimestamp(line); !ok || at <= 0 || at > MaxTimestamp {
 			d.skip(SkipTimestamp)
 			return
 		}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -730,5 +732,91 @@ func TestDecodeHoldsNoMoreThanALine(t *testing.T) {
 				t.Errorf("%v allocations, want no more than a few", allocs)
 			}
 		})
+	}
+}
+
+// ParseFloat says what a value is. The short way must not differ from it in the last bit.
+func TestCutValueIsParseFloat(t *testing.T) {
+	t.Parallel()
+	tokens := append(make([]string, 0, 1<<15),
+		"0", "-0", "1", "12.345678901", "1.253376e+07", "1.7899999012345e+09", "1e22", "1e+22", "1e+23", "1e-22", "1e-23", "9007199254740993",
+		"9007199254740992", "9007199254740993e+05", "18446744073709551616", "99999999999999999999", "0.0000000000000000000001", "123456789.123456789",
+		"1.", ".5", ".", "", "1..2", "1e", "1e+", "1e+1", "1e+100", "1e+400", "1e-400", "1e5", "1E+05", "+1", "-1", "1_0", "0x1p4", "Inf", "NaN", "1e+0x",
+		"00000000000000000000000001", "4.9e-324", "2.2250738585072011e-308",
+	)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		v := random.Float64() * math.Pow10(random.IntN(40)-20)
+		format, precision := "gfe"[random.IntN(3)], random.IntN(18)-1
+		tokens = append(tokens, strconv.FormatFloat(v, format, precision, 64))
+	}
+	for _, token := range tokens {
+		want, err := strconv.ParseFloat(token, 64)
+		wantOK := err == nil || math.IsInf(want, 0)
+		for _, end := range []string{"", " 123", "\t123"} {
+			got, rest, ok := cutValue([]byte(token + end))
+			if ok != wantOK || ok && math.Float64bits(got) != math.Float64bits(want) || string(rest) != strings.TrimSpace(end) {
+				t.Errorf("%q%q is %v, rest %q, %v; want %v, %v", token, end, got, rest, ok, want, wantOK)
+			}
+		}
+	}
+}
+
+func TestCutTimestampIsParseInt(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{
+		"0", "1790000000123", "-1", "+1", "1.5", "1e3", "x", "9223372036854775807", "9223372036854775808", "000000000000000000000000001", "1_0", "",
+	} {
+		want, err := strconv.ParseInt(token, 10, 64)
+		for _, end := range []string{"", " x"} {
+			got, rest, ok := cutTimestamp([]byte(token + end))
+			if ok != (err == nil) || ok && got != want || string(rest) != strings.TrimSpace(end) {
+				t.Errorf("%q%q is %v, rest %q, %v; want %v, %v", token, end, got, rest, ok, want, err)
+			}
+		}
+	}
+}
+
+// A name that begins with the one before is another, and so is one that it begins with.
+func TestDecodeTellsNamesApart(t *testing.T) {
+	t.Parallel()
+	got := decodeFresh("node_cpu_usage_seconds_total 1 1\n" +
+		"node_cpu_usage_seconds_total_2 2 2\n" +
+		"node_cpu_usage_seconds 3 3\n" +
+		"node_cpu_usage_seconds_total\t4 4\n" +
+		"node_cpu_usage_seconds_total{} 5 5\n" +
+		"node_cpu_usage_seconds_totals 6 6\n")
+	want := store.Sample{Time: 5, CPU: 5e9, Has: store.HasCPU}
+	if diff := cmp.Diff(want, got.Batch.Node); diff != "" {
+		t.Errorf("node differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestDecodeTellsWhetherTheContainersAreTheSame(t *testing.T) {
+	t.Parallel()
+	line := func(pod string) string {
+		return `container_cpu_usage_seconds_total{container="c",namespace="n",pod="` + pod + `"} 1 1` + "\n"
+	}
+	var (
+		d    Decoder
+		page Page
+	)
+	for i, step := range []struct {
+		text string
+		want bool
+	}{
+		{line("a") + line("b"), false},
+		{line("a") + line("b"), true},
+		{line("a") + line("b") + "node_cpu", false}, // A page that failed says nothing of the containers,
+		{line("a") + line("b"), true},               // and is not compared with.
+		{line("b") + line("a"), false},
+		{line("b"), false},
+		{line("b") + line("c"), false},
+		{line("b") + line("c"), true},
+	} {
+		decodeInto(&d, &page, strings.NewReader(step.text))
+		if page.Same != step.want {
+			t.Errorf("page %d has the same containers: %v, want %v", i, page.Same, step.want)
+		}
 	}
 }

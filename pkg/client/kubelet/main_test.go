@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"log"
 	"os"
 	"testing"
 
@@ -8,6 +9,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if kubelets, ok := os.LookupEnv(fleetVariable); ok {
+		if err := runFleet(kubelets); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	// A proxy where nobody listens. net/http looks for it once in the life of a process.
 	os.Setenv("HTTPS_PROXY", "https://127.0.0.1:1")
 	// client-go watches the files of a client certificate until the garbage collector takes the transport.

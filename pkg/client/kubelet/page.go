@@ -16,6 +16,8 @@ type Page struct {
 	Skipped Skipped
 	// Bytes is how much was read of the page, after decompression.
 	Bytes int64
+	// Same tells that the containers are those of the last good page, in the same order.
+	Same bool
 
 	// blocks are the label sets of the last good page's containers in the order in which they appeared first.
 	// They only save work: what is decoded never depends on them.
@@ -34,6 +36,7 @@ func (p *Page) empty() {
 	clear(p.Containers)
 	p.Containers = p.Containers[:0]
 	p.Node = store.Sample{}
+	p.Same = false
 }
 
 // Skip is why a line of a page was not used.

@@ -50,12 +50,15 @@ func familyOf(name []byte) family {
 func cutName(line []byte) (name, rest []byte) {
 	line = skipBlanks(line)
 	for i, c := range line {
-		if c == '{' || c == ' ' || c == '\t' {
+		if isNameEnd(c) {
 			return line[:i], line[i:]
 		}
 	}
 	return line, nil
 }
+
+// isNameEnd tells whether c, behind a metric name, is not part of it.
+func isNameEnd(c byte) bool { return c == '{' || c == ' ' || c == '\t' }
 
 // cutToken cuts off what stands before the next blank.
 func cutToken(b []byte) (token, rest []byte) {
@@ -195,11 +198,79 @@ func cutBlock(block string) (container, namespace, pod string) {
 	return container, namespace, pod
 }
 
-// parseValue parses a value as Go's ParseFloat does, which is what the format asks for. Values beyond float64 are
-// infinite.
-func parseValue(token []byte) (v float64, ok bool) {
+// cutValue cuts off a value and parses it as Go's ParseFloat does, which is what the format asks for. Values beyond
+// float64 are infinite.
+func cutValue(b []byte) (v float64, rest []byte, ok bool) {
+	// ParseFloat takes a third of the time that the decoding of a page takes. Where the digits and the power of ten are
+	// both exact as float64, as most values that kubelets write are, one operation rounds as it does.
+	var digits uint64
+	i, point, seen := 0, -1, 0
+	for ; i < len(b); i++ {
+		if c := b[i]; '0' <= c && c <= '9' {
+			digits = 10*digits + uint64(c-'0')
+			seen++
+		} else if c == '.' && point < 0 {
+			point = i
+		} else {
+			break
+		}
+	}
+	exponent := 0
+	if point >= 0 {
+		exponent = point + 1 - i
+	}
+	if e := b[i:]; len(e) >= 4 && e[0] == 'e' && (e[1] == '+' || e[1] == '-') && isDigit(e[2]) && isDigit(e[3]) {
+		written := int(e[2]-'0')*10 + int(e[3]-'0')
+		if e[1] == '-' {
+			written = -written
+		}
+		exponent += written
+		i += 4
+	}
+	ended := i == len(b) || b[i] == ' ' || b[i] == '\t'
+	if !ended || seen == 0 || seen > maxDigits || digits > 1<<53 || exponent < -maxPower || exponent > maxPower {
+		return parseValue(b)
+	}
+	v = float64(digits)
+	if exponent < 0 {
+		v /= powers[-exponent]
+	} else {
+		v *= powers[exponent]
+	}
+	return v, skipBlanks(b[i:]), true
+}
+
+const (
+	maxDigits = 19 // No more digits fit into 64 bits, whatever they are.
+	maxPower  = 22 // The highest power of ten that float64 has exactly.
+)
+
+// powers are the powers of ten that float64 has exactly.
+var powers = [maxPower + 1]float64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// parseValue is cutValue for any value.
+func parseValue(b []byte) (v float64, rest []byte, ok bool) {
+	token, rest := cutToken(b)
 	v, err := strconv.ParseFloat(string(token), 64)
-	return v, err == nil || math.IsInf(v, 0)
+	return v, rest, err == nil || math.IsInf(v, 0)
+}
+
+// cutTimestamp cuts off a timestamp. It is not ok if that is no integer of 64 bits.
+func cutTimestamp(b []byte) (ms int64, rest []byte, ok bool) {
+	i := 0
+	for ; i < len(b) && isDigit(b[i]); i++ {
+		ms = 10*ms + int64(b[i]-'0')
+	}
+	if ended := i == len(b) || b[i] == ' ' || b[i] == '\t'; ended && 0 < i && i < maxDigits {
+		return ms, skipBlanks(b[i:]), true
+	}
+	token, rest := cutToken(b)
+	ms, err := strconv.ParseInt(string(token), 10, 64)
+	return ms, rest, err == nil
 }
 
 // scale returns v in units of 1/unit, without its fraction. It is not ok if v is not a number or negative, or the
