@@ -12,8 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Pod is a running pod, reduced to what is used. It is shared and must not be changed.
+// Pod is a running pod, reduced to what is used. It is shared and must not be changed, but for Place.
 type Pod struct {
+	// Place is for who keeps something about each pod, to find it again at once. It is 0 at first and accessed atomically,
+	// for which it is the first field: 32-bit processors want it aligned.
+	Place uint64
+
 	Namespace, Name string
 	// Node is the name of the node that the pod is bound to.
 	Node string

@@ -84,7 +84,10 @@ func BenchmarkPodOfMany(b *testing.B) {
 	for _, nodes := range []int{1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d/pods=%d", nodes, benchmarkPods), func(b *testing.B) {
 			s := New(Options{Resolution: 15 * time.Second})
-			type name struct{ node, pod string }
+			type name struct {
+				node, pod string
+				place     uint64
+			}
 			var names []name
 			for second := range int64(2) {
 				names = names[:0]
@@ -105,10 +108,11 @@ func BenchmarkPodOfMany(b *testing.B) {
 			}
 			slices.SortFunc(names, func(a, b name) int { return strings.Compare(a.pod, b.pod) })
 			i := 0
+			now := s.Now()
 			b.ReportAllocs()
 			for b.Loop() {
 				i = (i + 1) % len(names)
-				if _, ok := s.Pod(names[i].node, namespaceNames[0], names[i].pod); !ok {
+				if _, ok := s.PodAt(now, &names[i].place, names[i].node, namespaceNames[0], names[i].pod); !ok {
 					b.Fatal("a pod is missing")
 				}
 			}

@@ -137,22 +137,22 @@ func (s *segment) count() {
 	}
 }
 
-// find returns a pod of the segment.
-func (s *segment) find(namespace, name string) (*pod, bool) {
+// find returns the position of a pod in the segment.
+func (s *segment) find(namespace, name string) (int, bool) {
 	wanted := pod{namespace: namespace, name: name}
 	begin, end := 0, len(s.pods)
 	for begin < end {
 		middle := int(uint(begin+end) / 2)
 		switch c := comparePods(&s.pods[middle], &wanted); {
 		case c == 0:
-			return &s.pods[middle], true
+			return middle, true
 		case c < 0:
 			begin = middle + 1
 		default:
 			end = middle
 		}
 	}
-	return nil, false
+	return 0, false
 }
 
 // record returns the record of a pod's container, the zero record if the pod has no such container.

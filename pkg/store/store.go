@@ -34,7 +34,12 @@ type Store struct {
 	rules rules
 	clock clock.PassiveClock
 	epoch time.Time // Ages are measured from here.
-	nodes sync.Map  // The name of the node to its *atomic.Pointer[segment], which is never nil.
+	nodes sync.Map  // The name of the node to its *nodeEntry.
+
+	mu sync.Mutex // Of changes of what follows.
+	// numbered are all nodes that there ever were, by their number less one. What is behind the slice's end may be
+	// written while others read.
+	numbered atomic.Pointer[[]*nodeEntry]
 
 	// Whether a node, and a container, ever had two points.
 	nodeSeen, containerSeen atomic.Bool
@@ -63,7 +68,7 @@ func New(o Options) *Store {
 func (s *Store) Update(node string, b *Batch) {
 	slices.SortFunc(b.Containers, compareSamples)
 
-	published := s.publisher(node)
+	published := &s.node(node).published
 	stored := s.clock.Now()
 	next := newSegment(s.rules, published.Load(), b, stored, stored.Sub(s.epoch))
 	published.Store(next)
@@ -78,7 +83,9 @@ func (s *Store) Update(node string, b *Batch) {
 
 // Forget drops all that the node's kubelet said. It is no error if that is nothing.
 func (s *Store) Forget(node string) {
-	s.nodes.Delete(node)
+	if n, ok := s.nodes.LoadAndDelete(node); ok {
+		n.(*nodeEntry).published.Store(&segment{}) // For those who know its number.
+	}
 }
 
 // Node returns what a node used. It is not there before two samples, when the latest sample lacked CPU or memory
@@ -88,7 +95,7 @@ func (s *Store) Node(name string) (NodeUsage, bool) {
 	if !ok {
 		return NodeUsage{}, false
 	}
-	if seg.nodeUsage.Window == 0 || s.rules.expired(seg.node.advanced, s.clock.Since(s.epoch)) {
+	if seg.nodeUsage.Window == 0 || s.rules.expired(seg.node.advanced, s.Now()) {
 		return NodeUsage{}, false
 	}
 	return NodeUsage{Usage: seg.nodeUsage, Stored: seg.stored}, true
@@ -97,12 +104,49 @@ func (s *Store) Node(name string) (NodeUsage, bool) {
 // Pod returns what the containers of a pod used, by what the kubelet of the given node says. It is there only when
 // every container of the pod has usage, those left out that do not run, and some container is left. It allocates nothing.
 func (s *Store) Pod(node, namespace, name string) (PodUsage, bool) {
-	seg, ok := s.segment(node)
+	var place uint64
+	return s.PodAt(s.Now(), &place, node, namespace, name)
+}
+
+// Now returns the time by which points expire, for PodAt.
+func (s *Store) Now() time.Duration { return s.clock.Since(s.epoch) }
+
+// PodAt is Pod for who asks for many pods, and for the same ones again and again. It takes the time from Now, and remembers in
+// place where the pod was found and looks there first, which saves most of what a look-up costs: the names of nodes and
+// pods on the way are in memory that no cache holds. The place is 0 at first, for one pod and one node only, and accessed
+// atomically.
+func (s *Store) PodAt(now time.Duration, place *uint64, node, namespace, name string) (PodUsage, bool) {
+	if seg, p := s.at(atomic.LoadUint64(place)); p != nil && p.name == name && p.namespace == namespace {
+		return s.used(now, seg, p)
+	}
+	n, ok := s.nodes.Load(node)
 	if !ok {
 		return PodUsage{}, false
 	}
-	p, ok := seg.find(namespace, name)
-	if !ok || p.used == p.usedEnd || s.rules.expired(p.advanced, s.clock.Since(s.epoch)) {
+	seg := n.(*nodeEntry).published.Load()
+	i, ok := seg.find(namespace, name)
+	if !ok {
+		return PodUsage{}, false
+	}
+	atomic.StoreUint64(place, uint64(n.(*nodeEntry).number)<<32|uint64(i))
+	return s.used(now, seg, &seg.pods[i])
+}
+
+// at returns what is at a place now: the pod that was found there, another, or nil.
+func (s *Store) at(place uint64) (*segment, *pod) {
+	if place == 0 {
+		return nil, nil
+	}
+	seg := (*s.numbered.Load())[place>>32-1].published.Load()
+	if i := int(uint32(place)); i < len(seg.pods) {
+		return seg, &seg.pods[i]
+	}
+	return nil, nil
+}
+
+// used returns what a pod of a segment used.
+func (s *Store) used(now time.Duration, seg *segment, p *pod) (PodUsage, bool) {
+	if p.used == p.usedEnd || s.rules.expired(p.advanced, now) {
 		return PodUsage{}, false
 	}
 	usages := seg.usages[p.used:p.usedEnd:p.usedEnd]
@@ -121,31 +165,47 @@ func (s *Store) Ready() bool {
 	return s.nodeSeen.Load() && s.containerSeen.Load()
 }
 
-// publisher returns what the segments of a node are published through.
-func (s *Store) publisher(node string) *atomic.Pointer[segment] {
-	if p, ok := s.nodes.Load(node); ok {
-		return p.(*atomic.Pointer[segment])
+// nodeEntry is what the segments of a node are published through.
+type nodeEntry struct {
+	published atomic.Pointer[segment] // Never nil.
+	// number is the node's, from 1. It is not used again: a node that has gone leaves some 30 bytes.
+	number uint32
+}
+
+// node returns the entry of a node, which is new if there was none. No two may be made for the same node at once.
+func (s *Store) node(name string) *nodeEntry {
+	if n, ok := s.nodes.Load(name); ok {
+		return n.(*nodeEntry)
 	}
-	p := new(atomic.Pointer[segment])
-	p.Store(&segment{})
-	actual, _ := s.nodes.LoadOrStore(node, p)
-	return actual.(*atomic.Pointer[segment])
+	n := &nodeEntry{}
+	n.published.Store(&segment{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*nodeEntry
+	if before := s.numbered.Load(); before != nil {
+		all = *before
+	}
+	all = append(all, n)
+	n.number = uint32(len(all))
+	s.numbered.Store(&all)
+	s.nodes.Store(name, n)
+	return n
 }
 
 // segment returns the latest segment of a node.
 func (s *Store) segment(node string) (*segment, bool) {
-	p, ok := s.nodes.Load(node)
+	n, ok := s.nodes.Load(node)
 	if !ok {
 		return nil, false
 	}
-	return p.(*atomic.Pointer[segment]).Load(), true
+	return n.(*nodeEntry).published.Load(), true
 }
 
 // counts returns what the store holds.
 func (s *Store) counts() counts {
 	var sum counts
 	for _, p := range s.nodes.Range {
-		sum.add(p.(*atomic.Pointer[segment]).Load().counts)
+		sum.add(p.(*nodeEntry).published.Load().counts)
 	}
 	return sum
 }

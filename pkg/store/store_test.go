@@ -427,3 +427,55 @@ func TestConcurrentUse(t *testing.T) {
 	close(done)
 	readers.Wait()
 }
+
+// What is found at a place is what a look-up finds, whatever has happened since.
+func TestPodAt(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Resolution: time.Minute})
+	var now int64
+	update := func(node string, pods ...string) {
+		for range 2 {
+			now += 10
+			var b Batch
+			for i, pod := range pods {
+				b.Containers = append(b.Containers, ContainerSample{"ns1", pod, "c1", sample(now, uint64(now+int64(i))*core, mebi)})
+			}
+			s.Update(node, &b)
+		}
+	}
+	steps := []struct {
+		what string
+		do   func()
+	}{
+		{"nothing is known", func() {}},
+		{"the pods are there", func() { update("node1", "a", "b", "c") }},
+		{"they have new usage", func() { update("node1", "a", "b", "c") }},
+		{"one before others is gone", func() { update("node1", "b", "c") }},
+		{"one comes between others", func() { update("node1", "b", "bb", "c") }},
+		{"all are gone", func() { update("node1") }},
+		{"they are back", func() { update("node1", "a", "b", "c") }},
+		{"another node has pods of these names", func() { update("node2", "a", "b") }},
+		{"the node is gone", func() { s.Forget("node1") }},
+		{"the node is back", func() { update("node1", "c", "b") }},
+	}
+	places := map[[2]string]*uint64{}
+	for _, step := range steps {
+		step.do()
+		for _, node := range []string{"node1", "node2"} {
+			for _, pod := range []string{"a", "b", "bb", "c"} {
+				place := places[[2]string{node, pod}]
+				if place == nil {
+					place = new(uint64)
+					places[[2]string{node, pod}] = place
+				}
+				want, there := s.Pod(node, "ns1", pod)
+				for range 2 {
+					got, ok := s.PodAt(s.Now(), place, node, "ns1", pod)
+					if diff := cmp.Diff(want, got); diff != "" || ok != there {
+						t.Errorf("%s: %s of %s: there %t, want %t (-want +got):\n%s", step.what, pod, node, ok, there, diff)
+					}
+				}
+			}
+		}
+	}
+}

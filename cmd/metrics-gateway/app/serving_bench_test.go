@@ -337,7 +337,9 @@ type noNodes struct{ resource.NodeLister }
 // steady knows the same usage of every pod.
 type steady struct{ resource.Usage }
 
-func (steady) Pod(_, _, _ string) (store.PodUsage, bool) {
+func (steady) Now() time.Duration { return 0 }
+
+func (steady) PodAt(_ time.Duration, _ *uint64, _, _, _ string) (store.PodUsage, bool) {
 	now := time.Now()
 	return store.PodUsage{
 		Containers: []store.ContainerUsage{{Name: "app", Usage: store.Usage{CPU: 250_000_000, Memory: 64 << 20, Time: now.UnixMilli(), Window: 15 * time.Second}}},

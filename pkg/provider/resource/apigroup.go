@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,8 +46,11 @@ type NodeLister interface {
 // for concurrent use.
 type Usage interface {
 	Node(name string) (store.NodeUsage, bool)
-	// Pod returns the usage that the named node reported of a pod.
-	Pod(node, namespace, name string) (store.PodUsage, bool)
+	// PodAt returns the usage that the named node reported of a pod, at a time that Now has returned. It may keep in place where
+	// it found the pod, which is 0 at first, for this pod and node only, and accessed atomically.
+	PodAt(now time.Duration, place *uint64, node, namespace, name string) (store.PodUsage, bool)
+	// Now is the time by which usage expires.
+	Now() time.Duration
 }
 
 // Querier evaluates PromQL. An error of it that is no *prometheus.Error of pkg/client/prometheus is logged and not told.

@@ -425,3 +425,43 @@ func TestEncodingEndsWithTheConnection(t *testing.T) {
 		}
 	}
 }
+
+// breaking is a connection that breaks after some bytes.
+type breaking struct {
+	left   int
+	panics bool
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left >= 0 {
+		return len(p), nil
+	}
+	if b.panics {
+		panic("of the connection") //nolint:forbidigo // As a layer below may.
+	}
+	return 0, io.ErrClosedPipe
+}
+
+// Parts are written beside the making of others. Whatever comes of them, who encodes learns of it, and nothing is written
+// when that has ended.
+func TestAPartThatCannotBeWrittenEndsTheList(t *testing.T) {
+	t.Parallel()
+	for _, panics := range []bool{false, true} {
+		for _, left := range []int{0, 1, chunkBytes, 2 * chunkBytes, 5*chunkBytes + 1} {
+			var e chunks
+			e.reset(&breaking{left: left, panics: panics && left > 1})
+			var err error
+			parts := 0
+			for ; err == nil && parts < 20; parts++ {
+				e.buffer = append(e.buffer, make([]byte, chunkBytes)...)
+				err = e.next(1)
+			}
+			if err == nil || parts > left/chunkBytes+3 {
+				t.Errorf("panics %t, %d bytes left: %v after %d parts", panics, left, err, parts)
+			}
+			if again := e.wait(); again != nil {
+				t.Errorf("panics %t, %d bytes left: %v after the end", panics, left, again)
+			}
+		}
+	}
+}

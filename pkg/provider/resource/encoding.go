@@ -20,6 +20,8 @@ const chunkBytes = 64 << 10
 // encoder writes measurements as the standard encoder of its format writes the API's own types, byte for byte. It is not
 // safe for concurrent use.
 type encoder interface {
+	// wait returns when nothing is written any more of what a method that panicked or failed had begun to write.
+	wait() error
 	writeOne(w io.Writer, typeMeta runtime.TypeMeta, m *measurement) error
 	// writeList writes a list of n objects, of which at sets the i-th. It may be called twice for each and must not
 	// change its answer.
@@ -74,26 +76,42 @@ func (e encoding) writeOne(w io.Writer, kind string, m *measurement) error {
 
 func (e encoding) writeList(w io.Writer, kind string, listMeta *metav1.ListMeta, n int, at func(i int, m *measurement)) error {
 	encoder := e.pool.Get().(encoder)
-	defer e.pool.Put(encoder)
+	defer func() {
+		_ = encoder.wait() // There is another error, if there is one.
+		e.pool.Put(encoder)
+	}()
 	return encoder.writeList(w, runtime.TypeMeta{APIVersion: e.version.String(), Kind: kind}, listMeta, n, at)
 }
 
-// chunks writes what is appended to its buffer in parts.
+// chunks writes what is appended to its buffer in parts. A part is written while the next one is made: to encrypt it and to
+// hand it to the kernel takes longer than to make it.
 type chunks struct {
 	w      io.Writer
 	buffer []byte
 	begun  bool
+
+	other   []byte       // The buffer that is not appended to, unless it is being written.
+	writing chan written // Has what became of the part that is being written. Nil while none is.
+}
+
+// written is what became of a part.
+type written struct {
+	buffer []byte
+	err    error
 }
 
 func (c *chunks) reset(w io.Writer) {
 	// What one object of unusual size took is not kept.
-	if cap(c.buffer) > 2*chunkBytes {
-		c.buffer = nil
+	for _, buffer := range []*[]byte{&c.buffer, &c.other} {
+		if cap(*buffer) > 2*chunkBytes {
+			*buffer = nil
+		}
 	}
 	c.w, c.buffer, c.begun = w, c.buffer[:0], false
 }
 
-// next writes the buffer when it is full. It must not be called when nothing is to follow.
+// next has the buffer written when it is full. It must not be called when nothing is to follow. Whoever calls it must call
+// wait or end in any case.
 //
 // By the length of the first write the API server tells an encoder that streams, for which it puts off the decision to
 // compress, from one that writes everything at once: it is to be as short as the standard's, which is given.
@@ -101,22 +119,51 @@ func (c *chunks) next(first int) error {
 	if len(c.buffer) < chunkBytes {
 		return nil
 	}
-	rest := c.buffer
+	part := c.buffer
 	if !c.begun {
 		c.begun = true
-		if _, err := c.w.Write(rest[:first]); err != nil {
+		if _, err := c.w.Write(part[:first]); err != nil {
 			return err
 		}
-		rest = rest[first:]
+		part = part[first:]
 	}
-	c.buffer = c.buffer[:0]
-	_, err := c.w.Write(rest)
-	return err
+	if err := c.wait(); err != nil {
+		return err
+	}
+	c.writing = make(chan written, 1)
+	go write(c.w, part, c.buffer, c.writing)
+	c.buffer = c.other[:0]
+	return nil
+}
+
+// write writes a part, which is in a buffer. A panic would be that of the process here, other than in the handler of a request.
+func write(w io.Writer, part, buffer []byte, to chan<- written) {
+	out := written{buffer: buffer}
+	defer func() {
+		if v := recover(); v != nil {
+			out.err = fmt.Errorf("write panicked: %v", v)
+		}
+		to <- out
+	}()
+	_, out.err = w.Write(part)
+}
+
+// wait returns when nothing is being written any more.
+func (c *chunks) wait() error {
+	if c.writing == nil {
+		return nil
+	}
+	out := <-c.writing
+	c.other, c.writing = out.buffer, nil
+	return out.err
 }
 
 // end writes the rest.
 func (c *chunks) end() error {
-	_, err := c.w.Write(c.buffer)
+	err := c.wait()
+	if err == nil {
+		_, err = c.w.Write(c.buffer)
+	}
 	c.w = nil
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -174,10 +175,18 @@ func (e *jsonEncoder) appendTime(b []byte, t time.Time) []byte {
 	return append(b, '"')
 }
 
+// plain tells of each byte whether encoding/json writes it as it is.
+var plain = func() (plain [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		plain[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return plain
+}()
+
 // appendJSONString appends a string as encoding/json writes it. Names have no character that needs an escape.
 func appendJSONString(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plain[s[i]] {
 			escaped, _ := json.Marshal(s) // There is an encoding of every string.
 			return append(b, escaped...)
 		}

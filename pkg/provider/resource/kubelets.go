@@ -26,8 +26,9 @@ type measured[O, T any, I item[T]] struct {
 	encoders   *encoders
 	freshness  freshness
 	positionOf func(O) position
-	// item returns the item of an object, or false when there are no complete numbers of it. It does not wait.
-	item        func(O) (T, bool)
+	// items returns what returns the item of an object as of now, or false when there are no complete numbers of it. It
+	// does not wait.
+	items       func() func(O) (T, bool)
 	materialize func(metav1.ListMeta, []T) runtime.Object
 }
 
@@ -37,9 +38,12 @@ func measuredPods(usage Usage, encoders *encoders, freshness freshness) answers[
 		encoders:   encoders,
 		freshness:  freshness,
 		positionOf: podPosition,
-		item: func(pod *objects.Pod) (podItem, bool) {
-			used, ok := usage.Pod(pod.Node, pod.Namespace, pod.Name)
-			return podItem{pod: pod, usage: used}, ok
+		items: func() func(*objects.Pod) (podItem, bool) {
+			now := usage.Now()
+			return func(pod *objects.Pod) (podItem, bool) {
+				used, ok := usage.PodAt(now, &pod.Place, pod.Node, pod.Namespace, pod.Name)
+				return podItem{pod: pod, usage: used}, ok
+			}
 		},
 		materialize: podList,
 	}
@@ -51,9 +55,11 @@ func measuredNodes(usage Usage, encoders *encoders, freshness freshness) answers
 		encoders:   encoders,
 		freshness:  freshness,
 		positionOf: nodePosition,
-		item: func(node *objects.Node) (nodeItem, bool) {
-			used, ok := usage.Node(node.Name)
-			return nodeItem{node: node, usage: used}, ok
+		items: func() func(*objects.Node) (nodeItem, bool) {
+			return func(node *objects.Node) (nodeItem, bool) {
+				used, ok := usage.Node(node.Name)
+				return nodeItem{node: node, usage: used}, ok
+			}
 		},
 		materialize: nodeList,
 	}
@@ -61,7 +67,7 @@ func measuredNodes(usage Usage, encoders *encoders, freshness freshness) answers
 
 // one implements answers.
 func (a *measured[O, T, I]) one(_ context.Context, object O) (runtime.Object, bool, error) {
-	item, ok := a.item(object)
+	item, ok := a.items()(object)
 	if !ok {
 		return nil, false, nil
 	}
@@ -71,7 +77,7 @@ func (a *measured[O, T, I]) one(_ context.Context, object O) (runtime.Object, bo
 
 // all implements answers.
 func (a *measured[O, T, I]) all(_ context.Context, objects []O, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	items, listMeta, err := page(objects, options, a.positionOf, a.item)
+	items, listMeta, err := page(objects, options, a.positionOf, a.items())
 	if err != nil {
 		return nil, err
 	}

@@ -46,10 +46,12 @@ func (c *cluster) Node(name string) (store.NodeUsage, bool) {
 	return usage, ok
 }
 
-func (c *cluster) Pod(node, namespace, name string) (store.PodUsage, bool) {
+func (c *cluster) PodAt(_ time.Duration, _ *uint64, node, namespace, name string) (store.PodUsage, bool) {
 	usage, ok := c.podUsage[node+"/"+namespace+"/"+name]
 	return usage, ok
 }
+
+func (*cluster) Now() time.Duration { return 0 }
 
 type fakePods struct{ *cluster }
 
