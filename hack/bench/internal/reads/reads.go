@@ -16,11 +16,10 @@ const (
 	requestTimeout = 2 * time.Minute
 	// maxErrorBytes is how much of the body of an error is repeated.
 	maxErrorBytes = 500
-	// largeBytes is from when on an answer leaves so much garbage behind that the next one would be slowed down.
-	largeBytes = 1 << 20
-	// warmups are reads that do not count: connections, caches of authorization and buffers are there after them. One large
-	// answer is enough.
-	warmups = 3
+	// roundReads and roundBytes bound the answers of a round. The reads of a round follow each other at once, as those of a
+	// busy client do; what is checked between them would have the server find nothing of its own in the processor's caches.
+	roundReads = 64
+	roundBytes = 64 << 20
 )
 
 // JSON and Protobuf are what clients accept.
@@ -58,7 +57,15 @@ type Result struct {
 type Reader struct {
 	url, token string
 	client     *http.Client
-	buffer     bytes.Buffer
+	answers    [roundReads]answer
+}
+
+// answer is what came back for a read.
+type answer struct {
+	path string
+	sent time.Time
+	took time.Duration
+	body bytes.Buffer
 }
 
 // New returns a reader of a server with a token. Its certificate is not verified.
@@ -75,81 +82,95 @@ func New(url, token string, http2 bool) *Reader {
 
 // Try reads once, and returns what is wrong with the answer.
 func (r *Reader) Try(ctx context.Context, load Load) error {
-	_, err := r.read(ctx, load, 0)
-	return err
+	return r.round(ctx, load, 0, 1, func(*answer) {})
 }
 
 // Close closes the connections.
 func (r *Reader) Close() { r.client.CloseIdleConnections() }
 
 // Measure reads one after the other until so many were made or so much time was spent with them, but at least a few times.
-// The first answer that is wrong ends it.
+// The first answer that is wrong ends it. A first round does not count: connections, caches of authorization and buffers are
+// there after it.
 func (r *Reader) Measure(ctx context.Context, load Load, most int, atMost time.Duration) (Result, error) {
 	const least = 10
-	r.buffer.Reset()
 	begun := time.Now()
 	var out Result
-	for i := 0; i < warmups && r.buffer.Len() < largeBytes; i++ {
-		if _, err := r.read(ctx, load, i); err != nil {
-			return Result{}, fmt.Errorf("%s: %w", load.Name, err)
-		}
+	count := func(a *answer) {
 		out.Reads++
+		out.Bytes = int64(a.body.Len())
+	}
+	if err := r.round(ctx, load, 0, min(most, roundReads), count); err != nil {
+		return Result{}, err
 	}
 	var spent time.Duration
-	for i := 0; i < most && (i < least || spent < atMost); i++ {
-		took, err := r.read(ctx, load, i)
+	for len(out.Latencies) < most && (len(out.Latencies) < least || spent < atMost) {
+		first := len(out.Latencies)
+		err := r.round(ctx, load, first, min(most-first, roundReads), func(a *answer) {
+			count(a)
+			out.Latencies = append(out.Latencies, a.took)
+			spent += a.took
+		})
 		if err != nil {
-			return Result{}, fmt.Errorf("%s: %w", load.Name, err)
+			return Result{}, err
 		}
-		spent += took
-		out.Latencies = append(out.Latencies, took)
-		out.Reads++
-		out.Bytes = int64(r.buffer.Len())
 	}
 	out.Wall = time.Since(begun)
 	return out, nil
 }
 
-// read reads once and checks.
-func (r *Reader) read(ctx context.Context, load Load, i int) (time.Duration, error) {
+// round reads up to so many times at once, and then checks all answers.
+func (r *Reader) round(ctx context.Context, load Load, first, most int, done func(*answer)) error {
+	n, size := 0, 0
+	for ; n < most && size < roundBytes; n++ {
+		if err := r.read(ctx, load, first+n, &r.answers[n]); err != nil {
+			return fmt.Errorf("%s: %w", load.Name, err)
+		}
+		size += r.answers[n].body.Len()
+	}
+	for i := range r.answers[:n] {
+		a := &r.answers[i]
+		done(a)
+		if load.Gzip {
+			continue
+		}
+		if err := load.Check(first+i, a.body.Bytes(), a.sent); err != nil {
+			return fmt.Errorf("%s: %s: wrong answer: %w", load.Name, a.path, err)
+		}
+	}
+	runtime.GC() // The checks leave garbage behind that the next reads would be slowed down by.
+	return nil
+}
+
+// read reads once.
+func (r *Reader) read(ctx context.Context, load Load, i int, to *answer) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+load.Path(i), http.NoBody)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	request.Header.Set("Authorization", "Bearer "+r.token)
 	request.Header.Set("Accept", load.Accept)
 	if load.Gzip {
 		request.Header.Set("Accept-Encoding", "gzip")
 	}
-	begun := time.Now()
-	if err := r.do(request); err != nil {
-		return 0, err
-	}
-	took := time.Since(begun)
-	if !load.Gzip {
-		if err := load.Check(i, r.buffer.Bytes(), begun); err != nil {
-			return 0, fmt.Errorf("%s: wrong answer: %w", request.URL.Path, err)
-		}
-	}
-	if r.buffer.Len() > largeBytes {
-		runtime.GC()
-	}
-	return took, nil
+	to.path, to.sent = request.URL.Path, time.Now()
+	err = r.do(request, &to.body)
+	to.took = time.Since(to.sent)
+	return err
 }
 
-// do makes a request and reads the answer into the buffer.
-func (r *Reader) do(request *http.Request) error {
+// do makes a request and reads the answer into a buffer.
+func (r *Reader) do(request *http.Request, buffer *bytes.Buffer) error {
 	response, err := r.client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	r.buffer.Reset()
-	if _, err := r.buffer.ReadFrom(response.Body); err != nil {
+	buffer.Reset()
+	if _, err := buffer.ReadFrom(response.Body); err != nil {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		body := r.buffer.Bytes()
+		body := buffer.Bytes()
 		return fmt.Errorf("%s: status %d: %s", request.URL.Path, response.StatusCode, strings.TrimSpace(string(body[:min(len(body), maxErrorBytes)])))
 	}
 	return nil
