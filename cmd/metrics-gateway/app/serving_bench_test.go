@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	openapicommon "k8s.io/kube-openapi/pkg/common"
 	"k8s.io/utils/clock"
 
@@ -45,6 +46,9 @@ const autoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 // goes through everything that the flags' defaults assemble around the storage: handler is that alone, the others are whole requests
 // over TLS on the loopback device, the client's part included.
 func BenchmarkServe(b *testing.B) {
+	// What is logged would stand amid the results.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	cluster := newFakeAPIServer(b)
 	handler, address := cluster.serve(b)
 	paths := map[string]string{
