@@ -165,10 +165,10 @@ func (e *Evaluator) begin(r Request, now time.Time) (*forms, Scope, scoped) {
 		e.warm.forget(forms.key(r, Namespace)) // It was wanted until enough namespaces were.
 	}
 	found := e.newest(r, forms, Namespace, Cluster)
-	if !e.isFresh(found.result, now) && !e.isBeingRenewed(forms.key(r, found.scope), found.result, now) {
+	if !e.answers(r, forms, found, now) {
 		found = e.newest(r, forms, Asked)
 	}
-	if !e.isFresh(found.result, now) && !e.isBeingRenewed(forms.key(r, found.scope), found.result, now) {
+	if !e.answers(r, forms, found, now) {
 		found = scoped{}
 	}
 	return forms, scope, found
@@ -178,10 +178,13 @@ func (e *Evaluator) isFresh(r *result, now time.Time) bool {
 	return r != nil && now.Sub(r.evaluated) < e.options.Freshness
 }
 
-// isBeingRenewed tells whether a result that is not fresh any more is under evaluation in the background, and not too old to
-// answer with meanwhile. The caller holds the lock.
-func (e *Evaluator) isBeingRenewed(k key, r *result, now time.Time) bool {
-	return r != nil && now.Sub(r.evaluated) < overdue*e.options.Freshness && e.warm.underway(k)
+// answers tells whether a result is good enough for a request: fresh, or evaluated anew in the background at the moment and not
+// too old to answer meanwhile. The caller holds the lock.
+func (e *Evaluator) answers(r Request, forms *forms, found scoped, now time.Time) bool {
+	if found.result == nil || e.isFresh(found.result, now) {
+		return found.result != nil
+	}
+	return now.Sub(found.evaluated) < overdue*e.options.Freshness && e.warm.underway(forms.key(r, found.scope))
 }
 
 // newest returns the newest result of some scopes that answers a request. The caller holds the lock.
