@@ -4,7 +4,7 @@
 //
 // Each node has a loop of its own. There is no cycle that all nodes share, so that there is no burst at its begin and
 // no slowest node at its end: the loop's times lie on a grid of one resolution whose offset is a hash of the node's
-// name, in whole seconds. Two exceptions make first metrics appear within 12 seconds, whatever the resolution: the first scrape comes
+// name, in steps of three seconds. Two exceptions make first metrics appear within 12 seconds, whatever the resolution: the first scrape comes
 // at once, and the second as soon as the kubelet can have a new sample. The grid counts from the start of the
 // process by the monotonic clock: it does not move when the wall clock does, and replicas of the gateway read the
 // same kubelet at different times.

@@ -83,8 +83,8 @@ func (e encoding) writeList(w io.Writer, kind string, listMeta *metav1.ListMeta,
 	return encoder.writeList(w, runtime.TypeMeta{APIVersion: e.version.String(), Kind: kind}, listMeta, n, at)
 }
 
-// chunks writes what is appended to its buffer in parts. A part is written while the next one is made: to encrypt it and to
-// hand it to the kernel takes longer than to make it.
+// chunks writes what is appended to its buffer in parts. A part is encrypted and handed to the kernel while the next one is
+// made, by another processor if there is one.
 type chunks struct {
 	w      io.Writer
 	buffer []byte
