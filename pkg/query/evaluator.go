@@ -114,7 +114,8 @@ func New(backend Backend, options Options) (*Evaluator, error) {
 	return e, m.register(e, options.Registerer)
 }
 
-// Evaluate returns what a request's query yields, by the plan of the request and as fresh as the options say.
+// Evaluate returns what a request's query yields, by the plan of the request and as fresh as the options say, or up to twice as
+// old while Run evaluates it anew.
 //
 // If the backend is to blame for a failure, the last result of the query is served as long as it is no older than
 // Options.MaxStale. The error is that of the backend, or of the context when it ends first.
